@@ -1,0 +1,3 @@
+//! The `anklume` program: parse, log, run, print the error, exit.
+
+fn main() {}
