@@ -1,0 +1,3 @@
+//! The `inet anklume` table: rules from policies, reading back, loading.
+
+pub(crate) mod wall;

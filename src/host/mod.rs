@@ -1,0 +1,3 @@
+//! Facts of this host.
+
+pub(crate) mod facts;

@@ -1,0 +1,104 @@
+//! What is wanted in Incus and in the kernel, every default filled in and every name and address settled.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use crate::firewall::wall::Wall;
+use crate::infra::model::{RunState, TrustLevel};
+
+/// Keys and values of an Incus object, in one order only, so that equal means equal.
+pub(crate) type Config = BTreeMap<String, String>;
+/// Incus devices by name.
+pub(crate) type Devices = BTreeMap<String, Config>;
+
+/// The whole of what is wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Desired {
+    /// `project_name`, the mark of ownership.
+    pub(crate) infra: String,
+    /// The enabled domains, in the file's order.
+    pub(crate) domains: Vec<Domain>,
+    /// Incus projects and bridges of disabled domains: neither changed nor orphans.
+    pub(crate) left_alone: BTreeSet<String>,
+    /// The isolation of all of them.
+    pub(crate) wall: Wall,
+    /// What the file says and this version does not do yet.
+    pub(crate) later: Vec<Later>,
+}
+
+/// A domain, as it will stand.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Domain {
+    pub(crate) name: String,
+    /// The Incus project: the name with its nesting prefix.
+    pub(crate) project: String,
+    /// The bridge, at most 15 characters.
+    pub(crate) bridge: String,
+    pub(crate) description: String,
+    pub(crate) trust: TrustLevel,
+    /// False: protected from deletion.
+    pub(crate) ephemeral: bool,
+    pub(crate) internet: bool,
+    /// The /24; its `.254` is the gateway.
+    pub(crate) subnet: Ipv4Net,
+    pub(crate) gateway: Ipv4Addr,
+    /// First and last address of the DHCP range.
+    pub(crate) dhcp: (Ipv4Addr, Ipv4Addr),
+    /// Project limits (`limits.instances`, …).
+    pub(crate) limits: Config,
+    /// The pool that the project's `default` profile puts root disks on.
+    pub(crate) pool: String,
+    /// The domain's own profiles; the project's `default` comes from the fields above.
+    pub(crate) profiles: Vec<Profile>,
+    pub(crate) machines: Vec<Machine>,
+}
+
+/// A domain's own profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Profile {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) config: Config,
+    pub(crate) devices: Devices,
+}
+
+/// A machine, as its Incus instance will be.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Machine {
+    /// As in the file.
+    pub(crate) name: String,
+    /// The Incus instance: the name with its nesting prefix.
+    pub(crate) instance: String,
+    pub(crate) description: String,
+    pub(crate) vm: bool,
+    /// `REMOTE:ALIAS`, a local alias or a fingerprint.
+    pub(crate) image: String,
+    /// The static address; `None` where DHCP chooses (with `base_subnet` only).
+    pub(crate) address: Option<Ipv4Addr>,
+    /// Not to be deleted without being named (`security.protection.delete` is in `config`).
+    pub(crate) protected: bool,
+    /// An Incus ephemeral instance, gone when it stops.
+    pub(crate) instance_ephemeral: bool,
+    /// In order of assignment; `default` is the project's.
+    pub(crate) profiles: Vec<String>,
+    /// Everything the file asks for: the machine's own keys, boot, snapshot, cloud-init and protection keys.
+    /// The ownership marks are not in it.
+    pub(crate) config: Config,
+    /// The machine's devices, `eth0` among them (with the bridge, the filters and the static address) unless the
+    /// file declares its own.
+    pub(crate) devices: Devices,
+    pub(crate) state: RunState,
+    /// `state` is in the file: a machine paused by hand is drift only then.
+    pub(crate) state_written: bool,
+}
+
+/// A key of the file whose effect comes in a later version.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Later {
+    /// Where it stands: `domains.pro.machines.pro-dev.storage_volumes`.
+    pub(crate) path: String,
+    /// What it will do.
+    pub(crate) what: String,
+}
