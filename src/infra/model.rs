@@ -170,6 +170,8 @@ pub(crate) struct Machine {
     /// `None`: the global default.
     pub(crate) os_image: Option<String>,
     pub(crate) ip: Option<Ipv4Addr>,
+    /// The host part to use when there is no `ip`: `anklume-firewall` is always .253 of its domain's network.
+    pub(crate) host_part: Option<u8>,
     /// `None`: the domain's.
     pub(crate) ephemeral: Option<bool>,
     pub(crate) instance_ephemeral: bool,

@@ -26,6 +26,14 @@ impl fmt::Display for Path {
     }
 }
 
+/// A stretch of one of the files that were read: the file's number, the first byte and the byte after the last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Place {
+    pub(crate) file: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
 /// Does it stop everything, or is it only worth saying?
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
@@ -46,6 +54,8 @@ pub(crate) struct Problem {
     pub(crate) level: Level,
     pub(crate) path: Path,
     pub(crate) spot: Spot,
+    /// The place itself, where `path` cannot name it: broken YAML, the second of two equal keys.
+    pub(crate) at: Option<Place>,
     /// What is wrong, in the user's words; no full stop.
     pub(crate) message: String,
     /// What to write instead.
@@ -57,7 +67,7 @@ pub(crate) struct Problem {
 impl Problem {
     /// An error at the value of `path`.
     pub(crate) fn error(path: Path, message: impl Into<String>) -> Self {
-        Self { level: Level::Error, path, spot: Spot::Value, message: message.into(), help: None, also: Vec::new() }
+        Self { level: Level::Error, path, spot: Spot::Value, at: None, message: message.into(), help: None, also: Vec::new() }
     }
 
     /// A warning at the value of `path`.
@@ -68,6 +78,11 @@ impl Problem {
     /// The same, with the caret under the key.
     pub(crate) fn at_key(self) -> Self {
         Self { spot: Spot::Key, ..self }
+    }
+
+    /// The same, with the caret under `place`.
+    pub(crate) fn at_place(self, place: Place) -> Self {
+        Self { at: Some(place), ..self }
     }
 
     /// The same, with a suggestion.
