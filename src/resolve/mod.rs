@@ -1,3 +1,127 @@
 //! From what was written to what is wanted in Incus: names, addresses, limits, policies.
 
+mod addresses;
 pub(crate) mod desired;
+mod devices;
+mod later;
+mod limits;
+mod machines;
+pub(crate) mod names;
+mod policies;
+mod pools;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod sample;
+mod subnets;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use crate::host::facts::Facts;
+use crate::infra::model::{self, Infra};
+use crate::infra::problem::{Path, Problem};
+use desired::{Desired, Domain};
+use names::Names;
+
+/// What Incus already holds and therefore does not move; the default is an empty host, as with `--offline`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Holds {
+    /// Bridges with this infrastructure's mark.
+    pub(crate) bridges: BTreeMap<String, HeldBridge>,
+    /// Static `eth0` addresses of instances with this infrastructure's mark: (project, instance) → (bridge, address).
+    pub(crate) addresses: BTreeMap<(String, String), (String, Ipv4Addr)>,
+    /// Incus bridges of others, with their networks.
+    pub(crate) foreign: Vec<(String, Ipv4Net)>,
+    /// Storage pools; none is known offline.
+    pub(crate) pools: Vec<String>,
+    /// Project → the pool that its `default` profile has the root disk on.
+    pub(crate) root_pools: BTreeMap<String, String>,
+}
+
+/// A bridge of this infrastructure that stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct HeldBridge {
+    /// The domain that it was made for, from `user.anklume.domain`.
+    pub(crate) domain: Option<String>,
+    pub(crate) subnet: Option<Ipv4Net>,
+}
+
+/// What every part of this room looks at.
+#[derive(Clone, Copy)]
+struct Ground<'a> {
+    infra: &'a Infra,
+    names: &'a Names,
+    holds: &'a Holds,
+}
+
+/// Settles every name, address and default. A domain that cannot get a network is left out, with its problem.
+pub(crate) fn resolve(infra: &Infra, facts: &Facts, holds: &Holds) -> (Desired, Vec<Problem>) {
+    let names = Names::new(infra.global.nesting_prefix, facts);
+    let ground = Ground { infra, names: &names, holds };
+    let mut problems = names::check(infra, &names);
+    let subnets = subnets::assign(ground, &mut problems);
+    problems.extend(subnets::overlaps(ground, facts, &subnets));
+    problems.extend(pools::check(ground));
+    let mut domains = Vec::new();
+    for (name, written) in enabled(infra) {
+        problems.extend(limits::check(name, written));
+        if let Some(subnet) = subnets.get(name) {
+            domains.push(domain(ground, name, written, *subnet, &mut problems));
+        }
+    }
+    let wall = policies::wall(ground, &domains, &mut problems);
+    let later = later::later(infra);
+    let desired =
+        Desired { infra: infra.project_name.clone(), domains, left_alone: left_alone(infra, &names), wall, later };
+    (desired, problems)
+}
+
+fn domain(
+    ground: Ground<'_>,
+    name: &str,
+    written: &model::Domain,
+    subnet: Ipv4Net,
+    problems: &mut Vec<Problem>,
+) -> Domain {
+    let project = ground.names.project(name);
+    let pool = pools::of_project(ground.infra, ground.holds, &project);
+    let mut domain = Domain {
+        name: name.to_owned(),
+        project,
+        bridge: ground.names.bridge(name),
+        description: written.description.clone(),
+        trust: written.trust_level,
+        ephemeral: written.ephemeral,
+        internet: written.internet,
+        subnet,
+        gateway: subnets::gateway(subnet),
+        dhcp: subnets::dhcp(&ground.infra.global.addressing, subnet),
+        limits: written.limits.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        profiles: machines::profiles(ground, written, &pool),
+        pool,
+        machines: Vec::new(),
+    };
+    domain.machines = machines::machines(ground, &domain, written, problems);
+    domain
+}
+
+fn enabled(infra: &Infra) -> impl Iterator<Item = (&String, &model::Domain)> {
+    infra.domains.iter().filter(|(_, domain)| domain.enabled)
+}
+
+/// The Incus projects and bridges that disabled domains may have left standing.
+fn left_alone(infra: &Infra, names: &Names) -> BTreeSet<String> {
+    let disabled = infra.domains.iter().filter(|(_, domain)| !domain.enabled);
+    disabled.flat_map(|(name, _)| [names.project(name), names.bridge(name)]).collect()
+}
+
+fn domain_path(domain: &str) -> Path {
+    Path::of(["domains", domain])
+}
+
+fn machine_path(domain: &str, machine: &str) -> Path {
+    Path::of(["domains", domain, "machines", machine])
+}

@@ -1,0 +1,109 @@
+//! What the file says and this version does not do yet, so that nothing is passed over in silence.
+
+use super::desired::Later;
+use super::{domain_path, enabled, machine_path};
+use crate::infra::model::{AiProvider, Domain, Global, Infra, Machine};
+use crate::infra::problem::Path;
+
+const ANSIBLE: &str = "for Ansible, by a later version";
+
+/// Every key that has no effect yet and does not say its default, sorted by place.
+pub(super) fn later(infra: &Infra) -> Vec<Later> {
+    let mut all = Vec::new();
+    let mut add = |at: Path, found: Vec<(bool, &str, &str)>| {
+        let written = found.into_iter().filter(|(written, ..)| *written);
+        all.extend(written.map(|(_, key, what)| Later { path: at.to(key).to_string(), what: what.into() }));
+    };
+    add(Path::of(["global"]), of_global(&infra.global));
+    add(Path::default(), vec![(!infra.shared_volumes.is_empty(), "shared_volumes", "host directories for machines")]);
+    for (name, domain) in enabled(infra) {
+        add(domain_path(name), of_domain(domain));
+        for (machine, written) in &domain.machines {
+            add(machine_path(name, machine), of_machine(written));
+            add(machine_path(name, machine).to("config"), of_config(written));
+        }
+    }
+    all.sort();
+    all
+}
+
+/// Is it written, under which key, and what will it do?
+type Found = Vec<(bool, &'static str, &'static str)>;
+
+fn of_global(global: &Global) -> Found {
+    let shares = global.shared_volumes_base != "/srv/anklume/shares";
+    let data = global.persistent_data_base != "/srv/anklume/data";
+    vec![
+        (global.resource_policy.is_some(), "resource_policy", "shares of CPU and memory for machines without limits"),
+        (global.image_repository.is_some(), "image_repository", "images from a directory, before any remote"),
+        (shares, "shared_volumes_base", "where `shared_volumes` lie"),
+        (data, "persistent_data_base", "where `persistent_data` lies"),
+        (global.default_connection != "community.general.incus", "default_connection", ANSIBLE),
+        (global.default_user != "root", "default_user", ANSIBLE),
+        (!global.ai_access.vram_flush, "ai_vram_flush", ANSIBLE),
+    ]
+}
+
+fn of_domain(domain: &Domain) -> Found {
+    vec![
+        (domain.dns_zone.is_some(), "dns_zone", "DNS records for the machines"),
+        (!domain.acl.is_empty(), "acl", "filtering inside the domain"),
+        (domain.ai_provider != AiProvider::Local, "ai_provider", ANSIBLE),
+        (domain.ai_sanitize.is_some(), "ai_sanitize", ANSIBLE),
+        (domain.file_portal.is_some(), "file_portal", ANSIBLE),
+    ]
+}
+
+fn of_machine(machine: &Machine) -> Found {
+    vec![
+        (!machine.storage_volumes.is_empty(), "storage_volumes", "volumes, created and attached"),
+        (!machine.persistent_data.is_empty(), "persistent_data", "host directories that survive everything"),
+        (machine.weight != 1, "weight", "its share under `resource_policy`"),
+        (machine.health.is_some(), "health", "asked after an upgrade and by `status`"),
+        (!machine.roles.is_empty(), "roles", ANSIBLE),
+        (!machine.services.is_empty(), "services", ANSIBLE),
+        (!machine.export_apps.is_empty(), "export_apps", ANSIBLE),
+    ]
+}
+
+fn of_config(machine: &Machine) -> Found {
+    let nests = machine.config.get("security.nesting").is_some_and(|value| value == "true");
+    vec![(nests, "security.nesting", "the files in `/etc/anklume` that say how deep the machine is nested")]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resolve::sample::{domain, infra, keys, machine, sound};
+
+    #[test]
+    fn a_file_of_defaults_leaves_nothing_for_later() {
+        assert_eq!(sound(&infra([("pro", domain([("pro-dev", machine())]))])).later, []);
+    }
+
+    #[test]
+    fn what_is_written_and_not_done_is_listed_with_its_place() {
+        let mut web = Machine { roles: vec!["web".into()], weight: 3, ..machine() };
+        web.config = keys([("security.nesting", "true")]);
+        let mut infra = infra([("pro", Domain { dns_zone: Some("pro.lan".into()), ..domain([("web", web)]) })]);
+        infra.global.image_repository = Some("/srv/images".into());
+        let later = later(&infra);
+        let paths: Vec<&str> = later.iter().map(|one| one.path.as_str()).collect();
+        let expected = [
+            "domains.pro.dns_zone",
+            "domains.pro.machines.web.config.security.nesting",
+            "domains.pro.machines.web.roles",
+            "domains.pro.machines.web.weight",
+            "global.image_repository",
+        ];
+        assert_eq!(paths, expected);
+        assert_eq!(later[2].what, ANSIBLE);
+    }
+
+    #[test]
+    fn a_disabled_domain_promises_nothing() {
+        let web = Machine { roles: vec!["web".into()], ..machine() };
+        let infra = infra([("pro", Domain { enabled: false, ..domain([("web", web)]) })]);
+        assert_eq!(later(&infra), []);
+    }
+}

@@ -1,0 +1,69 @@
+//! Project limits: where a project has one, Incus wants every instance in it to say its own share.
+
+use super::devices::{all_devices, profiles_of};
+use super::machine_path;
+use crate::infra::model::{Domain, Machine};
+use crate::infra::problem::{Path, Problem};
+
+/// Machines that Incus would refuse because the domain's limits leave their own unsaid.
+pub(super) fn check(name: &str, domain: &Domain) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (machine, written) in &domain.machines {
+        let path = machine_path(name, machine);
+        let keys = ["limits.cpu", "limits.memory", "limits.processes"];
+        for (key, example) in keys.into_iter().zip(["2", "1GiB", "500"]) {
+            if domain.limits.contains_key(key) && !says(domain, written, key) {
+                problems.push(unsaid(&path, machine, name, key, &format!("config: {{ {key}: {example} }}")));
+            }
+        }
+        if domain.limits.contains_key("limits.disk") && !sizes_root(domain, written) {
+            let help = "devices: { root: { type: disk, path: /, size: 10GiB } }";
+            problems.push(unsaid(&path, machine, name, "limits.disk", help));
+        }
+    }
+    problems
+}
+
+fn says(domain: &Domain, machine: &Machine, key: &str) -> bool {
+    machine.config.contains_key(key) || profiles_of(domain, machine).any(|profile| profile.config.contains_key(key))
+}
+
+fn sizes_root(domain: &Domain, machine: &Machine) -> bool {
+    let mut devices = all_devices(domain, machine);
+    devices.any(|(_, keys)| keys.get("path").is_some_and(|path| path == "/") && keys.contains_key("size"))
+}
+
+fn unsaid(path: &Path, machine: &str, domain: &str, key: &str, example: &str) -> Problem {
+    let message = format!("`{domain}` has a {key}, so Incus wants one of `{machine}` too");
+    Problem::error(path.clone(), message).at_key().help(format!("write `{example}` in `{machine}`, or in a profile"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resolve::sample::{domain, keys, machine, named, profile};
+
+    #[test]
+    fn each_machine_says_its_share_of_a_project_limit_itself_or_in_a_profile() {
+        let mut pro = domain([("own", machine()), ("of-profile", machine()), ("none", machine())]);
+        pro.limits = keys([("limits.memory", "8GiB"), ("limits.instances", "3")]);
+        pro.machines["own"].config = keys([("limits.memory", "2GiB")]);
+        pro.machines["of-profile"].profiles.push("small".into());
+        pro.profiles = named([("small", profile([]))]);
+        pro.profiles["small"].config = keys([("limits.memory", "1GiB")]);
+        let problems = check("pro", &pro);
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].path.to_string(), "domains.pro.machines.none");
+        assert!(problems[0].help.as_ref().unwrap().contains("config: { limits.memory: 1GiB }"));
+    }
+
+    #[test]
+    fn a_disk_limit_wants_the_size_of_every_root_disk() {
+        let mut pro = domain([("sized", machine()), ("unsized", machine())]);
+        pro.limits = keys([("limits.disk", "100GiB")]);
+        pro.machines["sized"].devices = named([("root", keys([("type", "disk"), ("path", "/"), ("size", "10GiB")]))]);
+        let problems = check("pro", &pro);
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].path.to_string(), "domains.pro.machines.unsized");
+    }
+}

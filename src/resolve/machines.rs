@@ -1,0 +1,202 @@
+//! Machines and profiles as they will stand in Incus: config keys, devices, protection.
+
+use std::net::Ipv4Addr;
+
+use super::addresses::{self, Place, Wish};
+use super::desired::{self, Config, Profile};
+use super::devices::{self, Card};
+use super::subnets::outside;
+use super::{Ground, machine_path};
+use crate::infra::model::{self, Domain, Machine};
+use crate::infra::problem::Problem;
+
+/// The profile that `gpu: true` brings where the file gives the machine no GPU itself.
+const GPU_PROFILE: &str = "nvidia-compute";
+
+/// The domain's own profiles, and the GPU one where a machine needs it.
+pub(super) fn profiles(ground: Ground<'_>, domain: &Domain, pool: &str) -> Vec<Profile> {
+    let written = domain.profiles.iter().map(|(name, profile)| Profile {
+        name: name.clone(),
+        description: profile.description.clone(),
+        config: sorted(&profile.config),
+        devices: devices::devices(ground, &profile.devices, pool),
+    });
+    let mut profiles: Vec<Profile> = written.collect();
+    if !domain.profiles.contains_key(GPU_PROFILE)
+        && domain.machines.values().any(|machine| wants_gpu_pattern(domain, machine))
+    {
+        profiles.push(Profile {
+            name: GPU_PROFILE.into(),
+            description: "The host's GPU, with the NVIDIA runtime".into(),
+            config: pairs([("nvidia.runtime", "true")]),
+            devices: [("gpu".to_owned(), pairs([("type", "gpu")]))].into(),
+        });
+    }
+    profiles
+}
+
+/// The machines of a domain, each with its address.
+pub(super) fn machines(
+    ground: Ground<'_>,
+    home: &desired::Domain,
+    domain: &Domain,
+    problems: &mut Vec<Problem>,
+) -> Vec<desired::Machine> {
+    let mut cards = Vec::new();
+    let mut wishes = Vec::new();
+    for (name, machine) in &domain.machines {
+        let card = devices::card(ground, domain, machine, &home.bridge);
+        match written_address(ground, home, name, machine, &card) {
+            Err(problem) => problems.push(*problem),
+            Ok(written) if written.is_some() || wants_fixed(ground, &card) => {
+                wishes.push(Wish { machine: name, instance: ground.names.instance(name), written });
+            }
+            Ok(_) => {}
+        }
+        cards.push(card);
+    }
+    let place = Place { domain: &home.name, project: &home.project, bridge: &home.bridge, subnet: home.subnet };
+    let given = addresses::assign(place, &wishes, ground.holds, problems);
+    let all = domain.machines.iter().zip(&cards);
+    all.map(|((name, written), card)| {
+        machine(ground, home, domain, name, written, card, given.get(name.as_str()).copied())
+    })
+    .collect()
+}
+
+/// With zones every machine on its domain's bridge has a fixed address; with `base_subnet` only those that write one.
+fn wants_fixed(ground: Ground<'_>, card: &Card) -> bool {
+    let zones = matches!(ground.infra.global.addressing, model::Addressing::Zones { .. });
+    zones && *card != Card::Elsewhere
+}
+
+/// The address that the file gives, as `ip` or in the device `eth0`.
+fn written_address(
+    ground: Ground<'_>,
+    home: &desired::Domain,
+    name: &str,
+    machine: &Machine,
+    card: &Card,
+) -> Result<Option<Ipv4Addr>, Box<Problem>> {
+    let path = machine_path(&home.name, name);
+    if let (Some(ip), Card::Elsewhere) = (machine.ip, card) {
+        let message = format!("{ip} has no place: `eth0` of `{name}` is not on the bridge of `{}`", home.name);
+        let help = format!("take `ip` out, or write `network: net-{}` in the device", home.name);
+        return Err(Box::new(Problem::error(path.to("ip"), message).help(help)));
+    }
+    let of_device = devices::written_address(card);
+    let in_device = path.to("devices").to("eth0").to("ipv4.address");
+    let Some(text) = of_device else {
+        let ip = machine.ip;
+        let wrong = ip.and_then(|ip| outside(ground, path.to("ip"), ip, &home.name, home.subnet));
+        return wrong.map_or(Ok(ip), |problem| Err(Box::new(problem)));
+    };
+    let Ok(address) = text.parse::<Ipv4Addr>() else {
+        let message = format!("`{text}` is not an IPv4 address");
+        return Err(Box::new(Problem::error(in_device, message).help("write `ip` instead, outside `devices`")));
+    };
+    if machine.ip.is_some_and(|ip| ip != address) {
+        let problem = Problem::error(in_device, format!("`{name}` has two addresses for the same card"))
+            .help("keep `ip` and take this one out")
+            .also(path.to("ip"), "the other one");
+        return Err(Box::new(problem));
+    }
+    let wrong = outside(ground, in_device, address, &home.name, home.subnet);
+    wrong.map_or(Ok(Some(address)), |problem| Err(Box::new(problem)))
+}
+
+fn machine(
+    ground: Ground<'_>,
+    home: &desired::Domain,
+    domain: &Domain,
+    name: &str,
+    written: &Machine,
+    card: &Card,
+    address: Option<Ipv4Addr>,
+) -> desired::Machine {
+    let mut devices = devices::devices(ground, &written.devices, &home.pool);
+    if let Card::OnBridge { written, on_instance } = card
+        && (*on_instance || address.is_some())
+    {
+        devices.insert("eth0".into(), devices::eth0(written, &home.bridge, address));
+    }
+    if let Some(root) = devices::missing_root(domain, written, &home.pool) {
+        devices.insert("root".into(), root);
+    }
+    let config = config(domain, written);
+    let protected = config.get("security.protection.delete").is_some_and(|value| value == "true");
+    let mut machine = desired::Machine {
+        name: name.to_owned(),
+        instance: ground.names.instance(name),
+        description: written.description.clone(),
+        vm: written.vm,
+        image: written.os_image.clone().unwrap_or_else(|| ground.infra.global.default_os_image.clone()),
+        address,
+        protected,
+        instance_ephemeral: written.instance_ephemeral,
+        profiles: written.profiles.clone(),
+        config,
+        devices,
+        state: written.state,
+        state_written: written.state_written,
+    };
+    if wants_gpu_pattern(domain, written) {
+        add_gpu(domain, &mut machine);
+    }
+    machine
+}
+
+/// The machine's own keys; what they say wins over the shorter ways of saying it.
+fn config(domain: &Domain, machine: &Machine) -> Config {
+    let protect = !machine.ephemeral.unwrap_or(domain.ephemeral);
+    let cloud_init = &machine.cloud_init;
+    let short_ways = [
+        ("boot.autostart", machine.boot_autostart.map(|on| on.to_string())),
+        ("boot.autostart.priority", machine.boot_priority.map(|priority| priority.to_string())),
+        ("snapshots.schedule", machine.snapshots_schedule.clone()),
+        ("snapshots.expiry", machine.snapshots_expiry.as_deref().map(expiry)),
+        ("security.protection.delete", protect.then(|| "true".to_owned())),
+        ("cloud-init.user-data", cloud_init.user_data.clone()),
+        ("cloud-init.vendor-data", cloud_init.vendor_data.clone()),
+        ("cloud-init.network-config", cloud_init.network_config.clone()),
+    ];
+    let mut config = sorted(&machine.config);
+    for (key, value) in short_ways {
+        if let Some(value) = value {
+            config.entry(key.to_owned()).or_insert(value);
+        }
+    }
+    config
+}
+
+/// Incus spells hours `H` and minutes `M`; its `m` is months.
+fn expiry(written: &str) -> String {
+    written.replace('h', "H").replace('m', "M")
+}
+
+fn wants_gpu_pattern(domain: &Domain, machine: &Machine) -> bool {
+    machine.gpu && !machine.vm && !devices::has_gpu(domain, machine)
+}
+
+/// The pattern: the profile `nvidia-compute`. One that the domain wrote itself and left without a GPU gets it on the
+/// machine instead.
+fn add_gpu(domain: &Domain, machine: &mut desired::Machine) {
+    if !machine.profiles.iter().any(|name| name == GPU_PROFILE) {
+        machine.profiles.push(GPU_PROFILE.into());
+    }
+    let of_domain = domain.profiles.get(GPU_PROFILE);
+    let complete = of_domain
+        .is_none_or(|profile| profile.devices.values().any(|keys| keys.get("type").is_some_and(|kind| kind == "gpu")));
+    if !complete {
+        machine.devices.entry("gpu".into()).or_insert_with(|| pairs([("type", "gpu")]));
+        machine.config.entry("nvidia.runtime".into()).or_insert_with(|| "true".into());
+    }
+}
+
+fn sorted(written: &model::Config) -> Config {
+    written.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+fn pairs<const N: usize>(entries: [(&str, &str); N]) -> Config {
+    entries.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}

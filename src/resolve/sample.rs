@@ -1,0 +1,166 @@
+//! Small infrastructures for the tests of this room.
+
+use std::net::Ipv4Addr;
+
+use indexmap::IndexMap;
+
+use super::Holds;
+use super::desired::{Desired, Machine as Wanted};
+use super::{HeldBridge, resolve};
+use crate::host::facts::Facts;
+use crate::infra::model::{
+    Addressing, AiAccess, AiProvider, CloudInit, Domain, FirewallMode, Global, GpuPolicy, Infra, Machine, Policy,
+    Profile, RunState, TrustLevel,
+};
+use crate::infra::problem::Problem;
+
+pub(super) fn infra<'a>(domains: impl IntoIterator<Item = (&'a str, Domain)>) -> Infra {
+    Infra {
+        project_name: "lab".into(),
+        global: Global {
+            addressing: Addressing::Zones { base: 100, step: 10 },
+            default_os_image: "images:debian/13".into(),
+            default_connection: "community.general.incus".into(),
+            default_user: "root".into(),
+            default_pool: None,
+            nesting_prefix: true,
+            gpu_policy: GpuPolicy::Exclusive,
+            firewall_mode: FirewallMode::Host,
+            ai_access: AiAccess { exclusive: false, default: None, vram_flush: true },
+            resource_policy: None,
+            shared_volumes_base: "/srv/anklume/shares".into(),
+            persistent_data_base: "/srv/anklume/data".into(),
+            image_repository: None,
+        },
+        domains: named(domains),
+        network_policies: Vec::new(),
+        shared_volumes: IndexMap::new(),
+    }
+}
+
+pub(super) fn domain<'a>(machines: impl IntoIterator<Item = (&'a str, Machine)>) -> Domain {
+    Domain {
+        description: String::new(),
+        enabled: true,
+        subnet_id: None,
+        trust_level: TrustLevel::SemiTrusted,
+        ephemeral: false,
+        profiles: IndexMap::new(),
+        machines: named(machines),
+        ai_provider: AiProvider::Local,
+        ai_sanitize: None,
+        file_portal: None,
+        internet: true,
+        limits: IndexMap::new(),
+        dns_zone: None,
+        acl: Vec::new(),
+    }
+}
+
+pub(super) fn machine() -> Machine {
+    Machine {
+        description: String::new(),
+        vm: false,
+        os_image: None,
+        ip: None,
+        ephemeral: None,
+        instance_ephemeral: false,
+        gpu: false,
+        profiles: vec!["default".into()],
+        config: IndexMap::new(),
+        devices: IndexMap::new(),
+        cloud_init: CloudInit::default(),
+        storage_volumes: IndexMap::new(),
+        persistent_data: IndexMap::new(),
+        boot_autostart: None,
+        boot_priority: None,
+        snapshots_schedule: None,
+        snapshots_expiry: None,
+        weight: 1,
+        roles: Vec::new(),
+        services: Vec::new(),
+        export_apps: Vec::new(),
+        state: RunState::Running,
+        state_written: false,
+        health: None,
+    }
+}
+
+pub(super) fn at(ip: &str) -> Machine {
+    Machine { ip: Some(ip.parse().unwrap()), ..machine() }
+}
+
+pub(super) fn profile<'a>(devices: impl IntoIterator<Item = (&'a str, IndexMap<String, String>)>) -> Profile {
+    Profile { devices: named(devices), ..Profile::default() }
+}
+
+pub(super) fn policy(from: &str, to: &str) -> Policy {
+    Policy {
+        description: String::new(),
+        from: from.into(),
+        to: to.into(),
+        ports: Vec::new(),
+        protocol: None,
+        bidirectional: false,
+    }
+}
+
+/// A map of the file, in the order given.
+pub(super) fn named<'a, T>(entries: impl IntoIterator<Item = (&'a str, T)>) -> IndexMap<String, T> {
+    entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Config keys or one device, as the file has them.
+pub(super) fn keys<const N: usize>(entries: [(&str, &str); N]) -> IndexMap<String, String> {
+    named(entries.map(|(key, value)| (key, value.to_owned())))
+}
+
+/// Resolved on a bare host that holds nothing.
+pub(super) fn resolved(infra: &Infra) -> (Desired, Vec<Problem>) {
+    resolve(infra, &Facts::default(), &Holds::default())
+}
+
+/// Resolved the same way, and nothing wrong with it.
+pub(super) fn sound(infra: &Infra) -> Desired {
+    sound_over(infra, &Holds::default())
+}
+
+/// Resolved over what Incus holds, and nothing wrong with it.
+pub(super) fn sound_over(infra: &Infra, holds: &Holds) -> Desired {
+    let (desired, problems) = resolve(infra, &Facts::default(), holds);
+    assert_eq!(problems, []);
+    desired
+}
+
+/// What Incus holds once this is applied.
+pub(super) fn applied(desired: &Desired) -> Holds {
+    let mut holds = Holds::default();
+    for domain in &desired.domains {
+        let held = HeldBridge { domain: Some(domain.name.clone()), subnet: Some(domain.subnet) };
+        holds.bridges.insert(domain.bridge.clone(), held);
+        for machine in &domain.machines {
+            if let Some(address) = machine.address {
+                let at = (domain.project.clone(), machine.instance.clone());
+                holds.addresses.insert(at, (domain.bridge.clone(), address));
+            }
+        }
+    }
+    holds
+}
+
+/// The machine of that name.
+pub(super) fn find<'a>(desired: &'a Desired, machine: &str) -> &'a Wanted {
+    let mut all = desired.domains.iter().flat_map(|domain| &domain.machines);
+    all.find(|wanted| wanted.name == machine).expect("the sample has this machine")
+}
+
+/// The address of that machine, as text.
+pub(super) fn address(desired: &Desired, machine: &str) -> String {
+    find(desired, machine).address.as_ref().map_or_else(|| "DHCP".into(), Ipv4Addr::to_string)
+}
+
+/// The network of that domain, as text.
+pub(super) fn subnet(desired: &Desired, domain: &str) -> String {
+    let found = desired.domains.iter().find(|wanted| wanted.name == domain);
+    found.expect("the sample has this domain").subnet.to_string()
+}

@@ -1,0 +1,219 @@
+//! The /24 of every domain: written, else what Incus holds, else the lowest free one of its zone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use ipnet::{IpNet, Ipv4Net};
+
+use super::{Ground, domain_path};
+use crate::host::facts::Facts;
+use crate::infra::model::{Addressing, Domain, TrustLevel};
+use crate::infra::problem::{Level, Path, Problem};
+
+/// The networks of one domain's zone, by `subnet_id`.
+#[derive(Clone, Copy)]
+struct Zone(u8, u8);
+
+impl Zone {
+    fn of(addressing: &Addressing, trust: TrustLevel) -> Self {
+        match addressing {
+            Addressing::Zones { base, step } => Self(10, base.saturating_add(offset(trust).saturating_mul(*step))),
+            Addressing::BaseSubnet(first, second) => Self(*first, *second),
+        }
+    }
+
+    fn network(self, id: u8) -> Ipv4Net {
+        Ipv4Net::new_assert(Ipv4Addr::new(self.0, self.1, id, 0), 24)
+    }
+
+    fn networks(self) -> impl Iterator<Item = Ipv4Net> {
+        (0..=254).map(move |id| self.network(id))
+    }
+
+    fn has(self, network: Ipv4Net) -> bool {
+        self.networks().any(|one| one == network)
+    }
+}
+
+fn offset(trust: TrustLevel) -> u8 {
+    match trust {
+        TrustLevel::Admin => 0,
+        TrustLevel::Trusted => 1,
+        TrustLevel::SemiTrusted => 2,
+        TrustLevel::Untrusted => 4,
+        TrustLevel::Disposable => 5,
+    }
+}
+
+/// The gateway of a domain's network: always `.254`.
+pub(super) fn gateway(subnet: Ipv4Net) -> Ipv4Addr {
+    host(subnet, 254)
+}
+
+/// The first and last address that DHCP gives out.
+pub(super) fn dhcp(addressing: &Addressing, subnet: Ipv4Net) -> (Ipv4Addr, Ipv4Addr) {
+    let last = match addressing {
+        Addressing::Zones { .. } => 199,
+        Addressing::BaseSubnet(..) => 249,
+    };
+    (host(subnet, 100), host(subnet, last))
+}
+
+/// An address of a /24 by its host part.
+pub(super) fn host(subnet: Ipv4Net, part: u8) -> Ipv4Addr {
+    let [a, b, c, _] = subnet.network().octets();
+    Ipv4Addr::new(a, b, c, part)
+}
+
+/// The network of each domain, the disabled ones too: theirs stay reserved.
+pub(super) fn assign(ground: Ground<'_>, problems: &mut Vec<Problem>) -> BTreeMap<String, Ipv4Net> {
+    let addressing = &ground.infra.global.addressing;
+    let domains: BTreeMap<&String, &Domain> = ground.infra.domains.iter().collect();
+    let mut settled: BTreeMap<String, Ipv4Net> = BTreeMap::new();
+    for (name, domain) in &domains {
+        if let Some(id) = domain.subnet_id {
+            settled.insert((*name).clone(), Zone::of(addressing, domain.trust_level).network(id));
+        }
+    }
+    for (name, domain) in &domains {
+        let held = held(ground, name).filter(|net| Zone::of(addressing, domain.trust_level).has(*net));
+        if let Some(net) = held.filter(|net| !settled.contains_key(*name) && !settled.values().any(|one| one == net)) {
+            settled.insert((*name).clone(), net);
+        }
+    }
+    let standing = standing(ground);
+    for (name, domain) in &domains {
+        if settled.contains_key(*name) {
+            continue;
+        }
+        let free = |net: &Ipv4Net| !settled.values().chain(&standing).any(|other| overlap(*net, *other));
+        let zone = Zone::of(addressing, domain.trust_level);
+        // A bridge that is moving away holds its old network until it has moved: taken only when there is no other.
+        let leaving = |net: &Ipv4Net| settled.values().all(|other| other != net) && of_domains(ground).contains(net);
+        if let Some(net) = zone.networks().find(free).or_else(|| zone.networks().find(leaving)) {
+            settled.insert((*name).clone(), net);
+        } else {
+            problems.push(no_network_left(name, zone));
+        }
+    }
+    settled
+}
+
+/// What stands on the domain's bridge now; a bridge of that name that anklume did not make will be adopted as it is.
+fn held(ground: Ground<'_>, domain: &str) -> Option<Ipv4Net> {
+    let bridge = ground.names.bridge(domain);
+    let ours = ground.holds.bridges.get(&bridge).and_then(|held| held.subnet);
+    ours.or_else(|| ground.holds.foreign.iter().find(|(name, _)| *name == bridge).map(|(_, net)| *net))
+}
+
+/// Every network of an Incus bridge, ours or not.
+fn standing(ground: Ground<'_>) -> BTreeSet<Ipv4Net> {
+    let ours = ground.holds.bridges.values().filter_map(|held| held.subnet);
+    ours.chain(ground.holds.foreign.iter().map(|(_, net)| *net)).collect()
+}
+
+/// The networks on the bridges of the file's domains.
+fn of_domains(ground: Ground<'_>) -> BTreeSet<Ipv4Net> {
+    ground.infra.domains.keys().filter_map(|name| held(ground, name)).collect()
+}
+
+fn overlap(one: Ipv4Net, other: Ipv4Net) -> bool {
+    one.contains(&other) || other.contains(&one)
+}
+
+fn no_network_left(domain: &str, zone: Zone) -> Problem {
+    let (first, last) = (zone.network(0), zone.network(254));
+    Problem::error(domain_path(domain), format!("no network is left for `{domain}`: {first} to {last} are all taken"))
+        .at_key()
+        .help("give it another `trust_level`, or take a domain that is not needed any more out of the file")
+}
+
+/// Networks that would cut the host off from something: each an error that names the interface.
+pub(super) fn overlaps(ground: Ground<'_>, facts: &Facts, subnets: &BTreeMap<String, Ipv4Net>) -> Vec<Problem> {
+    let others = others(ground, facts);
+    let mut problems = Vec::new();
+    for (name, domain) in super::enabled(ground.infra) {
+        let Some(subnet) = subnets.get(name) else { continue };
+        let mut named = BTreeSet::new();
+        for other in others.iter().filter(|other| overlap(*subnet, other.network)) {
+            if named.insert(&other.interface) {
+                problems.push(overlapping(ground, name, domain, *subnet, other, subnets, &others));
+            }
+        }
+    }
+    problems
+}
+
+/// A network that is not for a domain of this file.
+struct Other {
+    interface: String,
+    network: Ipv4Net,
+    /// A bridge of this infrastructure whose domain left the file: pruning takes it away.
+    orphan: bool,
+}
+
+fn others(ground: Ground<'_>, facts: &Facts) -> Vec<Other> {
+    let wanted: BTreeSet<String> = ground.infra.domains.keys().map(|name| ground.names.bridge(name)).collect();
+    let orphans = ground.holds.bridges.iter().filter_map(|(bridge, held)| Some((bridge, held.subnet?, true)));
+    let foreign = ground.holds.foreign.iter().map(|(bridge, net)| (bridge, *net, false));
+    let host = facts.networks.iter().filter_map(|one| match one.network {
+        IpNet::V4(net) if !ground.holds.bridges.contains_key(&one.interface) => Some((&one.interface, net, false)),
+        _ => None,
+    });
+    orphans
+        .chain(foreign)
+        .chain(host)
+        .filter(|(interface, ..)| !wanted.contains(*interface))
+        .map(|(interface, network, orphan)| Other { interface: interface.clone(), network, orphan })
+        .collect()
+}
+
+fn overlapping(
+    ground: Ground<'_>,
+    name: &str,
+    domain: &Domain,
+    subnet: Ipv4Net,
+    other: &Other,
+    subnets: &BTreeMap<String, Ipv4Net>,
+    others: &[Other],
+) -> Problem {
+    let path = domain_path(name);
+    let message = format!("`{name}` takes {subnet}, and `{}` is on {} already", other.interface, other.network.trunc());
+    let problem = if domain.subnet_id.is_some() {
+        Problem::error(path.to("subnet_id"), message)
+    } else {
+        Problem::error(path, message).at_key()
+    };
+    if other.orphan {
+        let help =
+            format!("`{}` is of a domain that left the file: `anklume apply --prune` takes it away", other.interface);
+        return Problem { level: Level::Warning, ..problem }.help(help);
+    }
+    let zone = Zone::of(&ground.infra.global.addressing, domain.trust_level);
+    let free = (0..=254).find(|id| {
+        let net = zone.network(*id);
+        let of_others = others.iter().map(|other| other.network);
+        !subnets.values().copied().chain(of_others).any(|taken| overlap(net, taken))
+    });
+    problem.help(match (free, &ground.infra.global.addressing) {
+        (Some(id), _) => format!("write `subnet_id: {id}` for `{name}`"),
+        (None, Addressing::Zones { .. }) => "move all zones with `addressing: { zone_base: N }` under `global`".into(),
+        (None, Addressing::BaseSubnet(..)) => "write another `base_subnet` under `global`".into(),
+    })
+}
+
+/// A written address that is not in the network which its domain got. Where `subnet_id` is written too, the rules of
+/// the language have said so already.
+pub(super) fn outside(ground: Ground<'_>, path: Path, ip: Ipv4Addr, domain: &str, subnet: Ipv4Net) -> Option<Problem> {
+    let written = ground.infra.domains.get(domain)?;
+    if written.subnet_id.is_some() || subnet.contains(&ip) {
+        return None;
+    }
+    let zone = Zone::of(&ground.infra.global.addressing, written.trust_level);
+    let range = format!("an address between {} and {}", host(subnet, 1), host(subnet, 99));
+    let help = match zone.networks().zip(0..=254u8).find(|(net, _)| net.contains(&ip)) {
+        Some((_, id)) => format!("write `subnet_id: {id}` for `{domain}`, or {range}"),
+        None => format!("write {range}"),
+    };
+    Some(Problem::error(path, format!("{ip} is not in the network of `{domain}`, {subnet}")).help(help))
+}
