@@ -67,7 +67,15 @@ pub(crate) struct Problem {
 impl Problem {
     /// An error at the value of `path`.
     pub(crate) fn error(path: Path, message: impl Into<String>) -> Self {
-        Self { level: Level::Error, path, spot: Spot::Value, at: None, message: message.into(), help: None, also: Vec::new() }
+        Self {
+            level: Level::Error,
+            path,
+            spot: Spot::Value,
+            at: None,
+            message: message.into(),
+            help: None,
+            also: Vec::new(),
+        }
     }
 
     /// A warning at the value of `path`.

@@ -41,7 +41,9 @@ fn card_of(ground: Ground<'_>, written: &model::Config, bridge: &str, on_instanc
     let written = device(ground, written);
     let open_type = written.get("nictype").is_none_or(|kind| kind == "bridged");
     let on_bridge = ["network", "parent"].iter().all(|key| written.get(*key).is_none_or(|named| named == bridge));
-    if written.get("type").is_some_and(|kind| kind == "nic") && open_type && on_bridge {
+    let refuses_address = written.get("ipv4.address").is_some_and(|address| address == "none");
+    let is_nic = written.get("type").is_some_and(|kind| kind == "nic");
+    if is_nic && open_type && on_bridge && !refuses_address {
         Card::OnBridge { written, on_instance }
     } else {
         Card::Elsewhere

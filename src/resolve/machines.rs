@@ -5,8 +5,7 @@ use std::net::Ipv4Addr;
 use super::addresses::{self, Place, Wish};
 use super::desired::{self, Config, Profile};
 use super::devices::{self, Card};
-use super::subnets::outside;
-use super::{Ground, machine_path};
+use super::{Ground, written};
 use crate::infra::model::{self, Domain, Machine};
 use crate::infra::problem::Problem;
 
@@ -42,19 +41,20 @@ pub(super) fn machines(
     domain: &Domain,
     problems: &mut Vec<Problem>,
 ) -> Vec<desired::Machine> {
-    let mut cards = Vec::new();
-    let mut wishes = Vec::new();
-    for (name, machine) in &domain.machines {
-        let card = devices::card(ground, domain, machine, &home.bridge);
-        match written_address(ground, home, name, machine, &card) {
-            Err(problem) => problems.push(*problem),
-            Ok(written) if written.is_some() || wants_fixed(ground, &card) => {
-                wishes.push(Wish { machine: name, instance: ground.names.instance(name), written });
-            }
-            Ok(_) => {}
-        }
-        cards.push(card);
-    }
+    let cards = domain.machines.values().map(|machine| devices::card(ground, domain, machine, &home.bridge));
+    let cards: Vec<Card> = cards.collect();
+    let written = written::addresses(ground, home, domain, &cards, problems);
+    let wishes: Vec<Wish<'_>> = domain
+        .machines
+        .keys()
+        .zip(&cards)
+        .filter(|(name, card)| written.contains_key(name.as_str()) || wants_fixed(ground, card))
+        .map(|(name, _)| Wish {
+            machine: name,
+            instance: ground.names.instance(name),
+            written: written.get(name.as_str()).copied(),
+        })
+        .collect();
     let place = Place { domain: &home.name, project: &home.project, bridge: &home.bridge, subnet: home.subnet };
     let given = addresses::assign(place, &wishes, ground.holds, problems);
     let all = domain.machines.iter().zip(&cards);
@@ -68,41 +68,6 @@ pub(super) fn machines(
 fn wants_fixed(ground: Ground<'_>, card: &Card) -> bool {
     let zones = matches!(ground.infra.global.addressing, model::Addressing::Zones { .. });
     zones && *card != Card::Elsewhere
-}
-
-/// The address that the file gives, as `ip` or in the device `eth0`.
-fn written_address(
-    ground: Ground<'_>,
-    home: &desired::Domain,
-    name: &str,
-    machine: &Machine,
-    card: &Card,
-) -> Result<Option<Ipv4Addr>, Box<Problem>> {
-    let path = machine_path(&home.name, name);
-    if let (Some(ip), Card::Elsewhere) = (machine.ip, card) {
-        let message = format!("{ip} has no place: `eth0` of `{name}` is not on the bridge of `{}`", home.name);
-        let help = format!("take `ip` out, or write `network: net-{}` in the device", home.name);
-        return Err(Box::new(Problem::error(path.to("ip"), message).help(help)));
-    }
-    let of_device = devices::written_address(card);
-    let in_device = path.to("devices").to("eth0").to("ipv4.address");
-    let Some(text) = of_device else {
-        let ip = machine.ip;
-        let wrong = ip.and_then(|ip| outside(ground, path.to("ip"), ip, &home.name, home.subnet));
-        return wrong.map_or(Ok(ip), |problem| Err(Box::new(problem)));
-    };
-    let Ok(address) = text.parse::<Ipv4Addr>() else {
-        let message = format!("`{text}` is not an IPv4 address");
-        return Err(Box::new(Problem::error(in_device, message).help("write `ip` instead, outside `devices`")));
-    };
-    if machine.ip.is_some_and(|ip| ip != address) {
-        let problem = Problem::error(in_device, format!("`{name}` has two addresses for the same card"))
-            .help("keep `ip` and take this one out")
-            .also(path.to("ip"), "the other one");
-        return Err(Box::new(problem));
-    }
-    let wrong = outside(ground, in_device, address, &home.name, home.subnet);
-    wrong.map_or(Ok(Some(address)), |problem| Err(Box::new(problem)))
 }
 
 fn machine(

@@ -14,6 +14,7 @@ mod properties;
 #[cfg(test)]
 mod sample;
 mod subnets;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;

@@ -1,8 +1,10 @@
 //! From `network_policies` to the openings in the wall between domains.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use super::desired::Domain;
+use super::subnets::gateway;
 use super::{Ground, machine_path};
 use crate::firewall::wall::{End, Opening, Wall};
 use crate::infra::model::Policy;
@@ -15,7 +17,25 @@ pub(super) fn wall(ground: Ground<'_>, domains: &[Domain], problems: &mut Vec<Pr
         bridges.insert(bridge.clone(), held.domain.clone().unwrap_or_else(|| bridge.clone()));
     }
     bridges.extend(domains.iter().map(|domain| (domain.bridge.clone(), domain.name.clone())));
-    Wall { offline: offline(ground, &bridges), openings: openings(ground, domains, problems), bridges }
+    Wall {
+        offline: offline(ground, &bridges),
+        gateways: gateways(ground, domains),
+        others: others(ground, &bridges),
+        openings: openings(ground, domains, problems),
+        bridges,
+    }
+}
+
+/// Those that stand and those that are wanted: a bridge that moves has both for a moment.
+fn gateways(ground: Ground<'_>, domains: &[Domain]) -> BTreeSet<Ipv4Addr> {
+    let held = ground.holds.bridges.values().filter_map(|held| held.subnet.map(gateway));
+    held.chain(domains.iter().map(|domain| domain.gateway)).collect()
+}
+
+/// Incus bridges of others. The host's other bridges are not among them: one of them may be its way out.
+fn others(ground: Ground<'_>, bridges: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let foreign = ground.holds.foreign.iter().map(|(bridge, _)| bridge);
+    foreign.filter(|bridge| !bridges.contains_key(*bridge)).cloned().collect()
 }
 
 /// Bridges of `internet: false`, also of disabled domains that stand.

@@ -63,6 +63,7 @@ pub(super) fn machine() -> Machine {
         vm: false,
         os_image: None,
         ip: None,
+        host_part: None,
         ephemeral: None,
         instance_ephemeral: false,
         gpu: false,

@@ -202,16 +202,15 @@ fn overlapping(
     })
 }
 
-/// A written address that is not in the network which its domain got. Where `subnet_id` is written too, the rules of
-/// the language have said so already.
+/// A written address that is not in the network which its domain got.
 pub(super) fn outside(ground: Ground<'_>, path: Path, ip: Ipv4Addr, domain: &str, subnet: Ipv4Net) -> Option<Problem> {
     let written = ground.infra.domains.get(domain)?;
-    if written.subnet_id.is_some() || subnet.contains(&ip) {
+    if subnet.contains(&ip) {
         return None;
     }
     let zone = Zone::of(&ground.infra.global.addressing, written.trust_level);
     let range = format!("an address between {} and {}", host(subnet, 1), host(subnet, 99));
-    let help = match zone.networks().zip(0..=254u8).find(|(net, _)| net.contains(&ip)) {
+    let help = match zone.networks().zip(0..=254u8).find(|(net, _)| net.contains(&ip) && written.subnet_id.is_none()) {
         Some((_, id)) => format!("write `subnet_id: {id}` for `{domain}`, or {range}"),
         None => format!("write {range}"),
     };
