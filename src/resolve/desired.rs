@@ -65,6 +65,7 @@ pub(crate) struct Profile {
 }
 
 /// A machine, as its Incus instance will be.
+#[expect(clippy::struct_excessive_bools, reason = "each is a yes or no of its own")]
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Machine {
     /// As in the file.

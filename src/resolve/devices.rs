@@ -146,3 +146,173 @@ fn is_type(keys: &model::Config, kind: &str) -> bool {
 fn is_root(kind: Option<&String>, path: Option<&String>) -> bool {
     kind.is_some_and(|kind| kind == "disk") && path.is_some_and(|path| path == "/")
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::host::facts::Facts;
+    use crate::infra::model::{Addressing, Config, Devices, Domain, Infra, Machine};
+    use crate::resolve::desired::{Config as Settled, Desired};
+    use crate::resolve::sample::{address, at, domain, find, infra, keys, machine, named, profile, sound};
+    use crate::resolve::{Holds, resolve};
+
+    fn with(devices: Devices) -> Machine {
+        Machine { devices, ..machine() }
+    }
+
+    fn settled<const N: usize>(entries: [(&str, &str); N]) -> Settled {
+        keys(entries).into_iter().collect()
+    }
+
+    fn nic<const N: usize>(entries: [(&str, &str); N]) -> Devices {
+        let mut eth0 = keys([("type", "nic")]);
+        eth0.extend(keys(entries));
+        named([("eth0", eth0)])
+    }
+
+    fn of_one(machine: Machine, profiles: &[(&str, Devices)]) -> Desired {
+        sound(&infra([("pro", in_domain(machine, profiles))]))
+    }
+
+    fn in_domain(machine: Machine, profiles: &[(&str, Devices)]) -> Domain {
+        let profiles = profiles
+            .iter()
+            .map(|(name, devices)| (*name, profile(devices.iter().map(|(name, keys)| (name.as_str(), keys.clone())))));
+        Domain { profiles: named(profiles), ..domain([("m", machine)]) }
+    }
+
+    fn without_default(profiles: &[&str]) -> Machine {
+        Machine { profiles: profiles.iter().map(ToString::to_string).collect(), ..machine() }
+    }
+
+    fn root<const N: usize>(entries: [(&str, &str); N]) -> Config {
+        let mut root = keys([("type", "disk"), ("path", "/")]);
+        root.extend(keys(entries));
+        root
+    }
+
+    #[test]
+    fn a_static_address_brings_the_whole_card_and_no_disk() {
+        let desired = of_one(machine(), &[]);
+        let expected = settled([
+            ("type", "nic"),
+            ("name", "eth0"),
+            ("network", "net-pro"),
+            ("ipv4.address", "10.120.0.1"),
+            ("security.mac_filtering", "true"),
+            ("security.ipv4_filtering", "true"),
+        ]);
+        assert_eq!(find(&desired, "m").devices, [("eth0".to_owned(), expected)].into());
+    }
+
+    #[test]
+    fn with_dhcp_the_default_profile_is_enough() {
+        let mut infra = infra([("pro", in_domain(machine(), &[]))]);
+        infra.global.addressing = Addressing::BaseSubnet(10, 20);
+        assert!(find(&sound(&infra), "m").devices.is_empty());
+    }
+
+    #[test]
+    fn what_the_file_says_of_its_own_card_wins_and_the_rest_is_filled_in() {
+        let own = nic([("name", "lan0"), ("security.mac_filtering", "false"), ("hwaddr", "00:16:3e:00:00:01")]);
+        let desired = of_one(with(own), &[]);
+        let expected = settled([
+            ("type", "nic"),
+            ("name", "lan0"),
+            ("hwaddr", "00:16:3e:00:00:01"),
+            ("network", "net-pro"),
+            ("ipv4.address", "10.120.0.1"),
+            ("security.mac_filtering", "false"),
+            ("security.ipv4_filtering", "true"),
+        ]);
+        assert_eq!(find(&desired, "m").devices["eth0"], expected);
+    }
+
+    #[test]
+    fn a_card_by_nictype_gets_a_parent_and_no_network() {
+        let desired = of_one(with(nic([("nictype", "bridged")])), &[]);
+        let eth0 = &find(&desired, "m").devices["eth0"];
+        assert_eq!(eth0["parent"], "net-pro");
+        assert!(!eth0.contains_key("network"));
+    }
+
+    #[test]
+    fn a_card_elsewhere_is_left_as_written_and_has_no_address_of_ours() {
+        let elsewhere = [
+            nic([("network", "incusbr0")]),
+            nic([("nictype", "macvlan"), ("parent", "eth1")]),
+            nic([("nictype", "p2p")]),
+            nic([("ipv4.address", "none")]),
+            named([("eth0", keys([("type", "none")]))]),
+        ];
+        for devices in elsewhere {
+            let desired = of_one(with(devices.clone()), &[]);
+            assert_eq!(address(&desired, "m"), "DHCP");
+            let written: Settled = devices["eth0"].clone().into_iter().collect();
+            assert_eq!(find(&desired, "m").devices["eth0"], written);
+        }
+    }
+
+    #[test]
+    fn a_card_of_a_profile_is_completed_on_the_machine_because_devices_replace_each_other_whole() {
+        let mut machine = machine();
+        machine.profiles.push("fast".into());
+        let desired = of_one(machine, &[("fast", nic([("limits.egress", "1Gbit")]))]);
+        let eth0 = &find(&desired, "m").devices["eth0"];
+        assert_eq!((eth0["limits.egress"].as_str(), eth0["ipv4.address"].as_str()), ("1Gbit", "10.120.0.1"));
+    }
+
+    #[test]
+    fn the_last_profile_with_a_card_has_the_last_word() {
+        let other = [("other", nic([("network", "incusbr0")]))];
+        let last = of_one(without_default(&["default", "other"]), &other);
+        assert_eq!((address(&last, "m").as_str(), find(&last, "m").devices.len()), ("DHCP", 0));
+        let first = of_one(without_default(&["other", "default"]), &other);
+        assert_eq!(address(&first, "m"), "10.120.0.1");
+    }
+
+    #[test]
+    fn without_the_default_profile_the_machine_gets_card_and_disk_itself() {
+        let mut infra = infra([("pro", in_domain(without_default(&["bare"]), &[("bare", Devices::new())]))]);
+        infra.global.addressing = Addressing::BaseSubnet(10, 20);
+        let desired = sound(&infra);
+        let devices = &find(&desired, "m").devices;
+        assert_eq!(devices["root"], settled([("type", "disk"), ("path", "/"), ("pool", "default")]));
+        assert_eq!(devices["eth0"]["network"], "net-pro");
+        assert!(!devices["eth0"].contains_key("ipv4.address"));
+    }
+
+    #[test]
+    fn profiles_that_bring_their_own_card_and_disk_are_enough() {
+        let own = named([("disk", root([("pool", "big")])), ("lan", keys([("type", "nic"), ("network", "lan")]))]);
+        let desired = of_one(without_default(&["own"]), &[("own", own)]);
+        assert!(find(&desired, "m").devices.is_empty());
+    }
+
+    #[test]
+    fn a_root_disk_without_a_pool_gets_the_projects() {
+        let desired = of_one(with(named([("root", root([("size", "20GiB")]))])), &[("p", named([("r", root([]))]))]);
+        assert_eq!(find(&desired, "m").devices["root"]["pool"], "default");
+        assert_eq!(desired.domains[0].profiles[0].devices["r"]["pool"], "default");
+    }
+
+    #[test]
+    fn a_card_names_a_bridge_as_in_the_file_whatever_it_is_called_here() {
+        let second = keys([("type", "nic"), ("network", "net-a-long-neighbour")]);
+        let nested = Facts { absolute_level: Some(1), ..Facts::default() };
+        let mut devices = nic([("network", "net-pro")]);
+        devices.insert("eth1".into(), second);
+        let infra: Infra = infra([("pro", domain([("m", with(devices))])), ("a-long-neighbour", domain([]))]);
+        let (desired, problems) = resolve(&infra, &nested, &Holds::default());
+        assert_eq!(problems, []);
+        let devices = &find(&desired, "m").devices;
+        assert_eq!(devices["eth0"]["network"], "001-net-pro");
+        assert_eq!(devices["eth0"]["ipv4.address"], "10.120.1.1");
+        assert_eq!(devices["eth1"]["network"], desired.domains[1].bridge);
+    }
+
+    #[test]
+    fn no_card_asks_for_ipv6_filtering() {
+        let desired = of_one(at("10.120.0.5"), &[]);
+        assert!(!find(&desired, "m").devices["eth0"].contains_key("security.ipv6_filtering"));
+    }
+}

@@ -165,3 +165,110 @@ fn sorted(written: &model::Config) -> Config {
 fn pairs<const N: usize>(entries: [(&str, &str); N]) -> Config {
     entries.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::infra::model::CloudInit;
+    use crate::resolve::sample::{domain, find, infra, keys, machine, named, profile, sound};
+
+    fn config_of(domain: &Domain, machine: &Machine) -> Config {
+        config(domain, machine)
+    }
+
+    #[test]
+    fn the_short_ways_become_incus_keys() {
+        let machine = Machine {
+            boot_autostart: Some(true),
+            boot_priority: Some(20),
+            snapshots_schedule: Some("@daily".into()),
+            snapshots_expiry: Some("30d".into()),
+            cloud_init: CloudInit { user_data: Some("#cloud-config\n".into()), ..CloudInit::default() },
+            ..machine()
+        };
+        let expected = pairs([
+            ("boot.autostart", "true"),
+            ("boot.autostart.priority", "20"),
+            ("snapshots.schedule", "@daily"),
+            ("snapshots.expiry", "30d"),
+            ("security.protection.delete", "true"),
+            ("cloud-init.user-data", "#cloud-config\n"),
+        ]);
+        assert_eq!(config_of(&domain([]), &machine), expected);
+    }
+
+    #[test]
+    fn expiry_is_said_in_the_words_of_incus() {
+        for (ours, incus) in [("30d", "30d"), ("24h", "24H"), ("60m", "60M")] {
+            assert_eq!(expiry(ours), incus);
+        }
+    }
+
+    #[test]
+    fn a_machine_is_protected_unless_it_or_its_domain_is_ephemeral() {
+        let cases = [(None, false, true), (None, true, false), (Some(true), false, false), (Some(false), true, true)];
+        for (own, of_domain, protected) in cases {
+            let machine = Machine { ephemeral: own, ..machine() };
+            let domain = Domain { ephemeral: of_domain, ..domain([("m", machine)]) };
+            let desired = sound(&infra([("pro", domain)]));
+            assert_eq!(find(&desired, "m").protected, protected);
+            assert_eq!(find(&desired, "m").config.contains_key("security.protection.delete"), protected);
+        }
+    }
+
+    #[test]
+    fn the_machines_own_key_wins_over_the_short_way() {
+        let mut machine = Machine { boot_autostart: Some(true), ..machine() };
+        machine.config = keys([("boot.autostart", "false"), ("security.protection.delete", "false")]);
+        let desired = sound(&infra([("pro", domain([("m", machine)]))]));
+        assert_eq!(find(&desired, "m").config["boot.autostart"], "false");
+        assert!(!find(&desired, "m").protected);
+    }
+
+    #[test]
+    fn the_image_is_the_machines_else_the_global_one() {
+        let own = Machine { os_image: Some("images:alpine/3.22".into()), ..machine() };
+        let desired = sound(&infra([("pro", domain([("own", own), ("plain", machine())]))]));
+        assert_eq!(find(&desired, "own").image, "images:alpine/3.22");
+        assert_eq!(find(&desired, "plain").image, "images:debian/13");
+    }
+
+    fn with_gpu() -> Machine {
+        Machine { gpu: true, ..machine() }
+    }
+
+    #[test]
+    fn a_gpu_without_a_device_comes_from_the_nvidia_compute_profile() {
+        let desired = sound(&infra([("ai", domain([("m", with_gpu())]))]));
+        assert_eq!(find(&desired, "m").profiles, ["default", "nvidia-compute"]);
+        let profile = &desired.domains[0].profiles[0];
+        assert_eq!((profile.name.as_str(), profile.config["nvidia.runtime"].as_str()), ("nvidia-compute", "true"));
+        assert_eq!(profile.devices["gpu"]["type"], "gpu");
+    }
+
+    #[test]
+    fn a_gpu_device_of_the_files_own_is_taken_as_it_is() {
+        let gpu = keys([("type", "gpu"), ("id", "0")]);
+        let own = Machine { devices: named([("card", gpu.clone())]), ..with_gpu() };
+        let of_profile = Machine { profiles: vec!["default".into(), "cuda".into()], ..with_gpu() };
+        let vm = Machine { vm: true, ..with_gpu() };
+        let mut ai = domain([("own", own), ("of-profile", of_profile), ("vm", vm)]);
+        ai.profiles = named([("cuda", profile([("card", gpu)]))]);
+        let desired = sound(&infra([("ai", ai)]));
+        for machine in ["own", "of-profile", "vm"] {
+            assert!(!find(&desired, machine).profiles.contains(&"nvidia-compute".to_owned()), "{machine}");
+        }
+        assert_eq!(desired.domains[0].profiles.len(), 1);
+    }
+
+    #[test]
+    fn an_nvidia_compute_profile_without_a_gpu_is_completed_on_the_machine() {
+        let mut ai = domain([("m", with_gpu())]);
+        ai.profiles = named([("nvidia-compute", profile([]))]);
+        let desired = sound(&infra([("ai", ai)]));
+        let machine = find(&desired, "m");
+        assert_eq!(machine.devices["gpu"]["type"], "gpu");
+        assert_eq!(machine.config["nvidia.runtime"], "true");
+        assert_eq!(machine.profiles, ["default", "nvidia-compute"]);
+    }
+}

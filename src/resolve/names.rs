@@ -43,6 +43,11 @@ impl Names {
     pub(crate) fn instance(&self, machine: &str) -> String {
         format!("{}{machine}", self.prefix)
     }
+
+    /// How long a domain's name may be for its bridge to carry all of it.
+    fn kept(&self) -> usize {
+        BRIDGE_MAX.saturating_sub(self.bridge("").len())
+    }
 }
 
 /// The beginning of the name, for people, and a hash of all of it, for uniqueness.
@@ -87,13 +92,6 @@ pub(super) fn check(infra: &Infra, names: &Names) -> Vec<Problem> {
         problems.extend(written.machines.keys().filter_map(|machine| too_long(names, domain, machine)));
     }
     problems
-}
-
-impl Names {
-    /// How long a domain's name may be for its bridge to carry all of it.
-    fn kept(&self) -> usize {
-        BRIDGE_MAX.saturating_sub(self.bridge("").len())
-    }
 }
 
 fn too_long(names: &Names, domain: &str, machine: &str) -> Option<Problem> {
@@ -172,6 +170,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn every_bridge_name_is_a_valid_interface_name(domain in "[a-z0-9][a-z0-9-]{0,62}", level in 0..1200u32) {
             let bridge = at_level(level).bridge(&domain);

@@ -96,3 +96,94 @@ fn not_fixed(ground: Ground<'_>, path: Path, machine: &str) -> Problem {
         None => problem,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::infra::model::{self, Addressing, Infra, PortRange, Protocol};
+    use crate::resolve::sample::{domain, infra, machine, policy, resolved, sound, sound_over};
+    use crate::resolve::{HeldBridge, Holds};
+
+    fn two_domains(policies: Vec<Policy>) -> Infra {
+        let domains = [("pro", domain([("pro-dev", machine())])), ("perso", domain([("perso-web", machine())]))];
+        Infra { network_policies: policies, ..infra(domains) }
+    }
+
+    fn web() -> End {
+        End::Machine { bridge: "net-perso".into(), address: "10.120.0.1".parse().unwrap() }
+    }
+
+    fn pro() -> End {
+        End::Domain { bridge: "net-pro".into() }
+    }
+
+    #[test]
+    fn a_policy_opens_one_path_and_carries_its_own_words() {
+        let https = Policy {
+            description: "the shop".into(),
+            ports: vec![PortRange { first: 443, last: 443 }],
+            protocol: Some(Protocol::Tcp),
+            ..policy("pro", "perso-web")
+        };
+        let openings = sound(&two_domains(vec![https.clone()])).wall.openings;
+        assert_eq!(openings.len(), 1);
+        assert_eq!((&openings[0].from, &openings[0].to), (&pro(), &web()));
+        assert_eq!((&openings[0].ports, openings[0].protocol), (&https.ports, https.protocol));
+        assert_eq!(openings[0].policy, "pro -> perso-web: the shop");
+    }
+
+    #[test]
+    fn a_bidirectional_policy_opens_two_and_the_host_is_an_end_too() {
+        let both = Policy { bidirectional: true, ..policy("host", "perso-web") };
+        let openings = sound(&two_domains(vec![both])).wall.openings;
+        let ends: Vec<_> = openings.iter().map(|one| (one.from.clone(), one.to.clone())).collect();
+        assert_eq!(ends, [(End::Host, web()), (web(), End::Host)]);
+        assert_eq!(openings[1].policy, "perso-web -> host");
+    }
+
+    #[test]
+    fn a_policy_with_an_end_in_a_disabled_domain_opens_nothing() {
+        let mut infra = two_domains(vec![policy("pro", "perso-web"), policy("perso", "pro-dev")]);
+        infra.domains["perso"].enabled = false;
+        assert_eq!(sound(&infra).wall.openings, []);
+    }
+
+    #[test]
+    fn a_machine_without_a_fixed_address_cannot_be_an_end() {
+        let mut infra = two_domains(vec![policy("pro", "host"), policy("pro", "perso-web")]);
+        infra.global.addressing = Addressing::BaseSubnet(10, 20);
+        let (_, problems) = resolved(&infra);
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].path.to_string(), "network_policies.1.to");
+        assert_eq!(problems[0].also[0].0.to_string(), "domains.perso.machines.perso-web");
+    }
+
+    #[test]
+    fn what_stands_is_kept_apart_whoever_it_belonged_to() {
+        let held = |domain: Option<&str>, net: &str| HeldBridge {
+            domain: domain.map(Into::into),
+            subnet: Some(net.parse().unwrap()),
+        };
+        let holds = Holds {
+            bridges: [
+                ("net-gone".to_owned(), held(Some("gone"), "10.120.8.0/24")),
+                ("net-off".to_owned(), held(None, "10.120.9.0/24")),
+            ]
+            .into(),
+            foreign: vec![("incusbr0".into(), "10.5.0.0/24".parse().unwrap())],
+            ..Holds::default()
+        };
+        let mut infra = two_domains(Vec::new());
+        let off = model::Domain { enabled: false, internet: false, ..domain([]) };
+        infra.domains.insert("off".into(), off.clone());
+        infra.domains.insert("zz-never-made".into(), off);
+        infra.domains["pro"].internet = false;
+        let wall = sound_over(&infra, &holds).wall;
+        let bridges: Vec<_> = wall.bridges.iter().map(|(bridge, name)| format!("{bridge} {name}")).collect();
+        assert_eq!(bridges, ["net-gone gone", "net-off net-off", "net-perso perso", "net-pro pro"]);
+        assert_eq!(wall.offline, ["net-off".to_owned(), "net-pro".to_owned()].into());
+        assert_eq!(wall.others, ["incusbr0".to_owned()].into());
+        let gateways: Vec<String> = wall.gateways.iter().map(ToString::to_string).collect();
+        assert_eq!(gateways, ["10.120.0.254", "10.120.1.254", "10.120.8.254", "10.120.9.254"]);
+    }
+}

@@ -216,3 +216,166 @@ pub(super) fn outside(ground: Ground<'_>, path: Path, ip: Ipv4Addr, domain: &str
     };
     Some(Problem::error(path, format!("{ip} is not in the network of `{domain}`, {subnet}")).help(help))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::facts::HostNetwork;
+    use crate::infra::model::Infra;
+    use crate::resolve::sample::{applied, domain, infra, resolved, sound, sound_over, subnet};
+    use crate::resolve::{HeldBridge, Holds, resolve};
+
+    fn trusted(trust_level: TrustLevel) -> Domain {
+        Domain { trust_level, ..domain([]) }
+    }
+
+    fn with_id(id: u8) -> Domain {
+        Domain { subnet_id: Some(id), ..domain([]) }
+    }
+
+    fn standing(bridge: &str, domain: &str, net: &str) -> Holds {
+        let held = HeldBridge { domain: Some(domain.into()), subnet: Some(net.parse().unwrap()) };
+        Holds { bridges: [(bridge.to_owned(), held)].into(), ..Holds::default() }
+    }
+
+    fn on(interface: &str, network: &str) -> Facts {
+        let network = HostNetwork { interface: interface.into(), network: network.parse().unwrap() };
+        Facts { networks: vec![network], ..Facts::default() }
+    }
+
+    #[test]
+    fn the_trust_level_picks_the_zone() {
+        let levels = [
+            ("admin", TrustLevel::Admin, "10.100.0.0/24"),
+            ("trusted", TrustLevel::Trusted, "10.110.0.0/24"),
+            ("semi", TrustLevel::SemiTrusted, "10.120.0.0/24"),
+            ("untrusted", TrustLevel::Untrusted, "10.140.0.0/24"),
+            ("disposable", TrustLevel::Disposable, "10.150.0.0/24"),
+        ];
+        let desired = sound(&infra(levels.map(|(name, level, _)| (name, trusted(level)))));
+        for (name, _, net) in levels {
+            assert_eq!(subnet(&desired, name), net);
+        }
+    }
+
+    #[test]
+    fn free_networks_go_out_in_alphabetical_order_around_the_written_ones() {
+        let domains = [("c", domain([])), ("a", domain([])), ("b", domain([])), ("z", with_id(1))];
+        let desired = sound(&infra(domains));
+        assert_eq!(subnet(&desired, "a"), "10.120.0.0/24");
+        assert_eq!(subnet(&desired, "b"), "10.120.2.0/24");
+        assert_eq!(subnet(&desired, "c"), "10.120.3.0/24");
+    }
+
+    #[test]
+    fn a_disabled_domain_keeps_its_network_reserved() {
+        let off = Domain { enabled: false, ..domain([]) };
+        let desired = sound(&infra([("a", off), ("b", domain([]))]));
+        assert_eq!(subnet(&desired, "b"), "10.120.1.0/24");
+        assert!(desired.left_alone.contains("a") && desired.left_alone.contains("net-a"));
+    }
+
+    #[test]
+    fn gateway_and_dhcp_range_follow_the_addressing() {
+        let mut infra = infra([("a", with_id(7))]);
+        let zones = sound(&infra).domains.remove(0);
+        assert_eq!(zones.gateway.to_string(), "10.120.7.254");
+        assert_eq!(
+            (zones.dhcp.0.to_string(), zones.dhcp.1.to_string()),
+            ("10.120.7.100".into(), "10.120.7.199".into())
+        );
+        infra.global.addressing = Addressing::BaseSubnet(192, 168);
+        let base = sound(&infra).domains.remove(0);
+        assert_eq!(base.gateway.to_string(), "192.168.7.254");
+        assert_eq!(base.dhcp.1.to_string(), "192.168.7.249");
+    }
+
+    #[test]
+    fn a_network_that_stands_stays_when_a_domain_sorts_before_it() {
+        let before = applied(&sound(&infra([("pro", domain([]))])));
+        let desired = sound_over(&infra([("admin", domain([])), ("pro", domain([]))]), &before);
+        assert_eq!(subnet(&desired, "pro"), "10.120.0.0/24");
+        assert_eq!(subnet(&desired, "admin"), "10.120.1.0/24");
+    }
+
+    #[test]
+    fn another_trust_level_moves_the_network() {
+        let before = applied(&sound(&infra([("pro", domain([]))])));
+        let desired = sound_over(&infra([("pro", trusted(TrustLevel::Admin))]), &before);
+        assert_eq!(subnet(&desired, "pro"), "10.100.0.0/24");
+    }
+
+    #[test]
+    fn a_written_subnet_id_wins_over_what_stands() {
+        let before = applied(&sound(&infra([("a", domain([])), ("b", domain([]))])));
+        let desired = sound_over(&infra([("a", with_id(1)), ("b", domain([]))]), &before);
+        assert_eq!(subnet(&desired, "a"), "10.120.1.0/24");
+        assert_eq!(subnet(&desired, "b"), "10.120.2.0/24", "the old network of `a` is not free before it has moved");
+    }
+
+    #[test]
+    fn networks_of_orphans_and_of_others_are_set_aside() {
+        let mut holds = standing("net-gone", "gone", "10.120.0.0/24");
+        holds.foreign.push(("incusbr0".into(), "10.120.0.0/23".parse().unwrap()));
+        assert_eq!(subnet(&sound_over(&infra([("pro", domain([]))]), &holds), "pro"), "10.120.2.0/24");
+    }
+
+    #[test]
+    fn a_bridge_that_will_be_adopted_keeps_its_network() {
+        let foreign = vec![("net-pro".to_owned(), "10.120.9.0/24".parse().unwrap())];
+        let holds = Holds { foreign, ..Holds::default() };
+        let desired = sound_over(&infra([("a", domain([])), ("pro", domain([]))]), &holds);
+        assert_eq!(subnet(&desired, "pro"), "10.120.9.0/24");
+        assert!(desired.wall.others.is_empty());
+    }
+
+    #[test]
+    fn a_zone_that_is_full_is_a_problem_of_the_domain_that_finds_none() {
+        let ids = (0..=254).map(|id| (format!("d{id:03}"), with_id(id)));
+        let mut infra = infra([("last", domain([]))]);
+        infra.domains.extend(ids);
+        let (desired, problems) = resolved(&infra);
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].path.to_string(), "domains.last");
+        assert!(problems[0].message.contains("10.120.0.0/24 to 10.120.254.0/24"), "{}", problems[0].message);
+        assert_eq!(desired.domains.len(), 255);
+    }
+
+    fn overlaps_of(infra: &Infra, facts: &Facts, holds: &Holds) -> Vec<Problem> {
+        resolve(infra, facts, holds).1
+    }
+
+    #[test]
+    fn a_network_over_one_of_the_host_is_an_error_that_names_the_interface() {
+        let problems = overlaps_of(&infra([("pro", domain([]))]), &on("eth1", "10.120.0.7/24"), &Holds::default());
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].path.to_string(), "domains.pro");
+        assert_eq!(problems[0].message, "`pro` takes 10.120.0.0/24, and `eth1` is on 10.120.0.0/24 already");
+        assert_eq!(problems[0].help.as_deref(), Some("write `subnet_id: 1` for `pro`"));
+        let written = overlaps_of(&infra([("pro", with_id(0))]), &on("eth1", "10.120.0.7/24"), &Holds::default());
+        assert_eq!(written[0].path.to_string(), "domains.pro.subnet_id");
+    }
+
+    #[test]
+    fn a_wide_route_over_the_whole_zone_has_another_cure() {
+        let problems = overlaps_of(&infra([("pro", domain([]))]), &on("tun0", "10.0.0.0/8"), &Holds::default());
+        assert!(problems[0].help.as_ref().unwrap().contains("zone_base"));
+    }
+
+    #[test]
+    fn our_own_bridges_and_ipv6_do_not_overlap() {
+        let pro = infra([("pro", domain([]))]);
+        let offline = overlaps_of(&pro, &on("net-pro", "10.120.0.254/24"), &Holds::default());
+        let six = overlaps_of(&pro, &on("eth0", "fe80::1/64"), &Holds::default());
+        assert_eq!((offline, six), (vec![], vec![]));
+    }
+
+    #[test]
+    fn the_network_of_an_orphan_is_a_warning_so_that_it_can_still_be_pruned() {
+        let holds = standing("net-old", "old", "10.120.3.0/24");
+        let (_, problems) = resolve(&infra([("new", with_id(3))]), &on("net-old", "10.120.3.254/24"), &holds);
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].level, Level::Warning);
+        assert!(problems[0].help.as_ref().unwrap().contains("--prune"));
+    }
+}
