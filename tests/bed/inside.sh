@@ -17,6 +17,7 @@ bed() {   # bed NAME: PID 1
   build_networks "$name"
   start_internet
   [ "$LXCFS" = 0 ] || start_lxcfs
+  [ "$VM" = 0 ] || vm_devices
   [ "$INCUS" = 0 ] || prepare_incusd
   [ "$INCUS" = 0 ] || /run/bed/start-incusd
   echo up > "$dir/state"
@@ -150,10 +151,25 @@ start_lxcfs() {
   lxcfs -f /var/lib/lxcfs > /run/bed/lxcfs.log 2>&1 &
 }
 
+vm_devices() {   # a /dev of one's own, with the devices that incusd looks for
+  local at=/run/bed/dev sub
+  mkdir -p $at && mount -t tmpfs tmpfs $at && mkdir $at/upper $at/work $at/merged
+  mount -t overlay -o lowerdir=/dev,upperdir=$at/upper,workdir=$at/work overlay $at/merged
+  for sub in pts shm mqueue hugepages; do
+    ! mountpoint -q /dev/$sub || mount --rbind /dev/$sub $at/merged/$sub
+  done
+  mount --rbind $at/merged /dev
+  [ -e /dev/kvm ] || : > /dev/kvm
+  [ -e /dev/vhost-vsock ] || { : > /dev/vhost-vsock; "$VM_PARTS/vsock-device" /dev/vhost-vsock; }
+}
+
 # Writes /run/bed/start-incusd, which `restart` uses too. AppArmor profiles are kernel-wide and named after the
 # instance, so a bed must never load one. lxcfs' own part of LXC's configuration waits half a second at each stop.
 prepare_incusd() {
-  local lxc_config=/usr/share/lxc/config
+  local lxc_config=/usr/share/lxc/config path=$PATH daemon=$DAEMON firmware=
+  if [ "$VM" = 1 ]; then
+    path=$VM_PARTS/bin:$PATH daemon="$VM_PARTS/vsock-shim $DAEMON" firmware=INCUS_EDK2_PATH=$VM_PARTS/firmware
+  fi
   if [ "$LXCFS" = 0 ]; then
     mkdir -p /run/bed/lxc/common.conf.d
     cp $lxc_config/*.conf /run/bed/lxc/ 2>/dev/null
@@ -162,8 +178,8 @@ prepare_incusd() {
   cat > /run/bed/start-incusd <<-START
 	#!/bin/bash
 	for procs in /sys/fs/cgroup/*/cgroup.procs; do echo \$\$ > \$procs; done 2>/dev/null
-	setsid env -i PATH="$PATH" LANG=C.UTF-8 TMPDIR=/run/bed/tmp INCUS_SKIP_INSTANCE_TYPES=1 \\
-	  INCUS_SECURITY_APPARMOR=false INCUS_LXC_TEMPLATE_CONFIG=$lxc_config $DAEMON \\
+	setsid env -i PATH="$path" LANG=C.UTF-8 TMPDIR=/run/bed/tmp INCUS_SKIP_INSTANCE_TYPES=1 \\
+	  INCUS_SECURITY_APPARMOR=false INCUS_LXC_TEMPLATE_CONFIG=$lxc_config $firmware $daemon \\
 	  --group root --logfile /var/log/incus/incusd.log </dev/null >> /run/bed/incusd.out 2>&1 &
 	echo \$! > /run/bed/incusd.pid
 	START

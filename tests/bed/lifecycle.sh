@@ -9,10 +9,11 @@ cmd_up() {
   ensure_packages
   prepare_root
   DAEMON=$(find_incusd)
-  [ "$IMAGES" = 0 ] || IMAGE_DIR=$(ensure_images) || exit 1
+  [ "$VM" = 0 ] || VM_PARTS=$(ensure_vm_parts) || exit
+  [ "$IMAGES" = 0 ] || IMAGE_DIR=$(ensure_images) || exit
   claim_name "$name"
   BED_DISK=$(bed_dir "$name")/incus
-  declare -p DISK POOL BTRFS_SIZE SIZE LXCFS IMAGES INCUS IMAGE_DIR DAEMON BED_DISK > "$(bed_dir "$name")/opts"
+  declare -p DISK POOL BTRFS_SIZE SIZE LXCFS IMAGES INCUS VM IMAGE_DIR VM_PARTS DAEMON BED_DISK > "$(bed_dir "$name")/opts"
   [ -z "$OWNER" ] || remember_process "$name" owner "$OWNER" || { take_down "$name"; die "no process $OWNER"; }
   make_cgroups "$name"
   start_bed "$name" || { show_logs "$name"; take_down "$name"; die "bed $name did not start"; }
@@ -21,7 +22,7 @@ cmd_up() {
 }
 
 parse_options() {
-  DISK=0 POOL=dir BTRFS_SIZE=5GiB SIZE=6g LXCFS=0 IMAGES=1 INCUS=1 OWNER='' IMAGE_DIR=''
+  DISK=0 POOL=dir BTRFS_SIZE=5GiB SIZE=6g LXCFS=0 IMAGES=1 INCUS=1 VM=0 OWNER='' IMAGE_DIR='' VM_PARTS=''
   while [ $# -gt 0 ]; do
     case $1 in
       --pool|--btrfs-size|--size|--owner) [ $# -gt 1 ] || die "$1 needs a value";;
@@ -35,6 +36,7 @@ parse_options() {
       --owner) OWNER=$2; shift;;
       --no-images) IMAGES=0;;
       --no-incus) INCUS=0;;
+      --vm) VM=1;;
       *) die "unknown option $1";;
     esac
     shift

@@ -46,7 +46,10 @@ missing_optional_packages() {
   done
 }
 
-cmd_check() { why_not; }
+cmd_check() {
+  why_not || return
+  [ "${1:-}" != --vm ] || check_vm
+}
 
 why_not() {   # can beds run here? Says why not, one reason a line.
   local problem=0 package
@@ -76,13 +79,15 @@ cmd_install() {
 
 install_packages() {   # install_packages PACKAGE...: with no service started or left enabled
   command -v apt-get >/dev/null || die "only Debian and Ubuntu are known; install by hand: $*"
-  local before after new=()
+  local before after new=() options=()
   echo "sandbox: installing $*"
   apt_retry update -qq || echo "sandbox: apt-get update had errors; going on" >&2
   ensure_incus_suite "$@"
+  # backports give a package only when asked: QEMU is older than Incus wants without them
+  case " $* " in *" qemu-system-x86 "*) [ -z "$(backports_suite)" ] || options=(-t "$(backports_suite)");; esac
   before=$(installed_packages)
   refuse_service_starts
-  if ! apt_retry install -qq -y --no-install-recommends "$@"; then allow_service_starts; die "apt-get install failed"; fi
+  if ! apt_retry "${options[@]}" install -qq -y --no-install-recommends "$@"; then allow_service_starts; die "apt-get install failed"; fi
   allow_service_starts
   after=$(installed_packages)
   mapfile -t new < <(comm -13 <(echo "$before") <(echo "$after"))
@@ -101,6 +106,11 @@ apt_retry() {   # apt-get, once more after a transient failure
 }
 
 installed_packages() { dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' | sed -n 's/^ii //p' | sort; }
+
+backports_suite() {   # prints the name of Debian 12's backports if apt has them
+  # shellcheck disable=SC2016
+  apt-get indextargets --format '$(CODENAME)' 'Created-By: Packages' | grep -m 1 -x bookworm-backports
+}
 
 # Debian 12 has Incus in its backports only: add that suite from the mirror and with the key the machine already uses.
 ensure_incus_suite() {

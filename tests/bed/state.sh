@@ -65,15 +65,18 @@ claim_name() {   # claim_name NAME: makes the bed's directory; only one `up` can
   exec 9>&-
 }
 
-ensure_images() {   # prints the directory with the image tree; built again when make-images has changed
-  local dir
-  dir=$CACHE/images-$(cat "$BED/make-images" "$(static_busybox)" | sha256sum | cut -c1-16)
+ensure_images() {   # prints the directory with the image tree; built again when what it is made of has changed
+  local dir busybox disk='' options=()
+  busybox=$(static_busybox)
+  [ "$VM" = 0 ] || { disk=$VM_PARTS/guest.qcow2; options=(--vm-disk "$disk"); }
+  # shellcheck disable=SC2086
+  dir=$CACHE/images-$(cat "$BED/make-images" "$busybox" $disk | sha256sum | cut -c1-16)
   if [ ! -d "$dir" ]; then
     exec 9>"$CACHE/.lock"; flock 9
     if [ ! -d "$dir" ]; then
       find "$CACHE" -maxdepth 1 -name 'images-*' -mtime +7 -exec rm -rf {} +
       rm -rf "$dir.new"
-      "$BED/make-images" "$dir.new" --busybox "$(static_busybox)" >&2 || { rm -rf "$dir.new"; die "the images could not be made"; }
+      "$BED/make-images" "$dir.new" --busybox "$busybox" "${options[@]}" >&2 || { rm -rf "$dir.new"; die "the images could not be made"; }
       mv "$dir.new" "$dir"
     fi
     exec 9>&-
