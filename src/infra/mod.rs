@@ -1,4 +1,59 @@
 //! The infra.yml language: loading, the typed model, its rules, and places in the text.
 
+mod at;
+mod decode;
+mod draw;
+mod emit;
+mod files;
+#[cfg(test)]
+mod golden;
 pub(crate) mod model;
+pub(crate) mod near;
+mod node;
 pub(crate) mod problem;
+mod scan;
+mod source;
+mod syntax;
+mod yaml;
+
+use std::path::Path;
+
+#[allow(unused_imports, reason = "the rooms are being built")]
+pub(crate) use at::quoted;
+#[allow(unused_imports, reason = "the rooms are being built")]
+pub(crate) use draw::draw;
+#[allow(unused_imports, reason = "the rooms are being built")]
+pub(crate) use source::{Location, Sources};
+
+use model::Infra;
+use problem::{Level, Problem};
+
+/// A valid infrastructure.
+#[derive(Debug, Clone)]
+pub(crate) struct Loaded {
+    pub(crate) infra: Infra,
+    /// Warnings only.
+    pub(crate) problems: Vec<Problem>,
+    /// To draw problems that are found later.
+    pub(crate) sources: Sources,
+}
+
+/// Why there is no infrastructure.
+#[derive(Debug, Clone)]
+pub(crate) enum Failure {
+    /// No file, or none that can be read.
+    Unreadable { message: String, help: Option<String> },
+    /// What is written breaks rules: every problem, warnings among them.
+    Invalid { problems: Vec<Problem>, sources: Sources },
+}
+
+/// Reads and checks what `-f` names (a file, or a directory with `base.yml`), else `./infra.yml`, else `./infra/`.
+pub(crate) fn load(path: Option<&Path>) -> Result<Loaded, Failure> {
+    let (sources, mut problems) = files::read(path)?;
+    let (infra, wrong) = decode::decode(sources.root());
+    problems.extend(wrong);
+    if problems.iter().any(|problem| problem.level == Level::Error) {
+        return Err(Failure::Invalid { problems, sources });
+    }
+    Ok(Loaded { infra, problems, sources })
+}

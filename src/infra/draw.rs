@@ -1,0 +1,101 @@
+//! Draws problems for people: the line of the file, a caret under the offending text, and what to do about it.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Group, Level as Word, Renderer, Snippet};
+
+use super::problem::{Level, Place, Problem};
+use super::source::{Source, Sources};
+
+/// Lines between two places that are still drawn as one stretch of the file.
+const NEAR: usize = 8;
+
+/// All problems, in the order of the files, and how many they are.
+pub(crate) fn draw(problems: &[Problem], sources: &Sources, color: bool, width: usize) -> String {
+    let mut placed: Vec<(Place, &Problem)> =
+        problems.iter().map(|problem| (sources.place_of(problem), problem)).collect();
+    placed.sort_by_key(|&(place, problem)| (place.file, place.start, problem.level));
+    placed.dedup_by(|(a, one), (b, other)| a == b && one.message == other.message);
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() }.term_width(width);
+    let mut text = String::new();
+    for &(place, problem) in &placed {
+        text.push_str(&renderer.render(&[group(place, problem, sources)]));
+        text.push_str("\n\n");
+    }
+    text.push_str(&count(placed.iter().map(|(_, problem)| problem.level), &sources.name));
+    text.push('\n');
+    text
+}
+
+/// `3 errors, 1 warning in infra.yml`.
+fn count(levels: impl Iterator<Item = Level> + Clone, name: &str) -> String {
+    let mut text = String::new();
+    for (level, word) in [(Level::Error, "error"), (Level::Warning, "warning")] {
+        let count = levels.clone().filter(|&other| other == level).count();
+        if count > 0 {
+            let _ = write!(
+                text,
+                "{}{count} {word}{}",
+                if text.is_empty() { "" } else { ", " },
+                if count == 1 { "" } else { "s" }
+            );
+        }
+    }
+    if text.is_empty() {
+        text.push_str("no problems");
+    }
+    let _ = write!(text, " in {name}");
+    text
+}
+
+fn group<'a>(place: Place, problem: &'a Problem, sources: &'a Sources) -> Group<'a> {
+    let level = match problem.level {
+        Level::Error => Word::ERROR,
+        Level::Warning => Word::WARNING,
+    };
+    let mut group = Group::with_title(level.primary_title(problem.message.as_str()));
+    let mut marks = vec![(place, None)];
+    for (path, label) in &problem.also {
+        let place = sources.place(&path.0, super::problem::Spot::Value);
+        marks.push((place, Some(label.as_str())));
+    }
+    while let Some(&(first, _)) = marks.first() {
+        let Some(source) = sources.files.get(first.file) else { break };
+        let (near, far): (Vec<_>, Vec<_>) = marks.into_iter().partition(|&(mark, _)| is_near(source, first, mark));
+        group = group.element(snippet(source, &near, place));
+        marks = far;
+    }
+    match &problem.help {
+        Some(help) => group.element(Word::HELP.message(help.as_str())),
+        None => group,
+    }
+}
+
+fn is_near(source: &Source, one: Place, other: Place) -> bool {
+    one.file == other.file && source.line_of(one.start).abs_diff(source.line_of(other.start)) <= NEAR
+}
+
+/// The lines around some places of one file.
+fn snippet<'a>(
+    source: &'a Source,
+    marks: &[(Place, Option<&'a str>)],
+    main: Place,
+) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+    let lines = marks.iter().map(|(place, _)| source.line_of(place.start));
+    let first = lines.clone().min().unwrap_or_default();
+    let last = lines.max().unwrap_or_default();
+    let (start, end) = (source.line_start(first), source.line_start(last + 1));
+    let annotations = marks.iter().map(|&(place, label)| {
+        let kind = if place == main { AnnotationKind::Primary } else { AnnotationKind::Context };
+        kind.span(within(place, start..end)).label(label)
+    });
+    Snippet::source(&source.text[start..end]).path(source.name.as_str()).line_start(first + 1).annotations(annotations)
+}
+
+/// The stretch of a place in the lines that are drawn.
+fn within(place: Place, lines: Range<usize>) -> Range<usize> {
+    let length = lines.end - lines.start;
+    let start = place.start.saturating_sub(lines.start).min(length);
+    start..place.end.saturating_sub(lines.start).clamp(start, length)
+}
