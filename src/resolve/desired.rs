@@ -50,7 +50,8 @@ pub(crate) struct Domain {
     pub(crate) limits: Config,
     /// The pool that the project's `default` profile puts root disks on.
     pub(crate) pool: String,
-    /// The domain's own profiles; the project's `default` comes from the fields above.
+    /// The domain's own profiles; the project's `default` comes from the fields above. One called `default` among
+    /// these is what the file adds to it: its keys and devices win.
     pub(crate) profiles: Vec<Profile>,
     pub(crate) machines: Vec<Machine>,
 }

@@ -12,7 +12,7 @@ pub(super) enum Card {
     /// It sits on the domain's bridge; what the file says of it itself.
     OnBridge {
         written: Config,
-        /// The machine's profiles do not give it: it stands on the instance, static address or not.
+        /// The project's `default` profile does not give it: it stands on the instance, static address or not.
         on_instance: bool,
     },
     /// The file puts it somewhere else, or gives the machine other cards instead.
@@ -22,14 +22,15 @@ pub(super) enum Card {
 /// What `eth0` of this machine is to be, before its address is known.
 pub(super) fn card(ground: Ground<'_>, domain: &Domain, machine: &Machine, bridge: &str) -> Card {
     if let Some(own) = machine.devices.get("eth0") {
-        return card_of(ground, own, bridge, true);
+        return card_of(ground, own, bridge);
     }
+    // A card of a profile is completed on the instance too: the profile's alone may lack the filters.
     let last_word = machine.profiles.iter().rev().find_map(|name| match domain.profiles.get(name) {
         Some(profile) if profile.devices.contains_key("eth0") => Some(profile.devices.get("eth0")),
         _ => (name == "default").then_some(None),
     });
     match last_word {
-        Some(Some(of_profile)) => card_of(ground, of_profile, bridge, false),
+        Some(Some(of_profile)) => card_of(ground, of_profile, bridge),
         Some(None) => Card::OnBridge { written: Config::new(), on_instance: false },
         None if has_card(domain, machine) => Card::Elsewhere,
         None => Card::OnBridge { written: Config::new(), on_instance: true },
@@ -37,14 +38,14 @@ pub(super) fn card(ground: Ground<'_>, domain: &Domain, machine: &Machine, bridg
 }
 
 /// A device called `eth0` in the file: is it a card on the domain's bridge, or one that leaves the bridge open?
-fn card_of(ground: Ground<'_>, written: &model::Config, bridge: &str, on_instance: bool) -> Card {
+fn card_of(ground: Ground<'_>, written: &model::Config, bridge: &str) -> Card {
     let written = device(ground, written);
     let open_type = written.get("nictype").is_none_or(|kind| kind == "bridged");
     let on_bridge = ["network", "parent"].iter().all(|key| written.get(*key).is_none_or(|named| named == bridge));
     let refuses_address = written.get("ipv4.address").is_some_and(|address| address == "none");
     let is_nic = written.get("type").is_some_and(|kind| kind == "nic");
     if is_nic && open_type && on_bridge && !refuses_address {
-        Card::OnBridge { written, on_instance }
+        Card::OnBridge { written, on_instance: true }
     } else {
         Card::Elsewhere
     }
@@ -111,12 +112,17 @@ pub(super) fn profiles_of<'a>(domain: &'a Domain, machine: &'a Machine) -> impl 
     machine.profiles.iter().filter_map(|name| domain.profiles.get(name))
 }
 
-/// The file's devices for Incus: bridges by their real names, root disks with their pool.
-pub(super) fn devices(ground: Ground<'_>, written: &model::Devices, pool: &str) -> Devices {
+/// The file's devices for Incus: bridges by their real names, root disks with their pool, an `eth0` that names no
+/// network on the domain's bridge.
+pub(super) fn devices(ground: Ground<'_>, written: &model::Devices, bridge: &str, pool: &str) -> Devices {
     let settled = written.iter().map(|(name, keys)| {
         let mut keys = device(ground, keys);
         if is_root(keys.get("type"), keys.get("path")) {
             keys.entry("pool".into()).or_insert_with(|| pool.to_owned());
+        }
+        let linked = ["network", "nictype", "parent"].iter().any(|key| keys.contains_key(*key));
+        if name == "eth0" && keys.get("type").is_some_and(|kind| kind == "nic") && !linked {
+            keys.insert("network".into(), bridge.to_owned());
         }
         (name.clone(), keys)
     });
@@ -241,7 +247,7 @@ mod tests {
             nic([("network", "incusbr0")]),
             nic([("nictype", "macvlan"), ("parent", "eth1")]),
             nic([("nictype", "p2p")]),
-            nic([("ipv4.address", "none")]),
+            nic([("network", "net-pro"), ("ipv4.address", "none"), ("security.ipv4_filtering", "true")]),
             named([("eth0", keys([("type", "none")]))]),
         ];
         for devices in elsewhere {
@@ -259,6 +265,16 @@ mod tests {
         let desired = of_one(machine, &[("fast", nic([("limits.egress", "1Gbit")]))]);
         let eth0 = &find(&desired, "m").devices["eth0"];
         assert_eq!((eth0["limits.egress"].as_str(), eth0["ipv4.address"].as_str()), ("1Gbit", "10.120.0.1"));
+        assert_eq!(desired.domains[0].profiles[0].devices["eth0"]["network"], "net-pro", "Incus wants it named");
+    }
+
+    #[test]
+    fn a_card_of_a_profile_is_filtered_with_dhcp_too() {
+        let mut machine = machine();
+        machine.profiles.push("fast".into());
+        let mut infra = infra([("pro", in_domain(machine, &[("fast", nic([("limits.egress", "1Gbit")]))]))]);
+        infra.global.addressing = Addressing::BaseSubnet(10, 20);
+        assert_eq!(find(&sound(&infra), "m").devices["eth0"]["security.ipv4_filtering"], "true");
     }
 
     #[test]

@@ -13,12 +13,17 @@ pub(super) fn check(name: &str, domain: &Domain) -> Vec<Problem> {
         let keys = ["limits.cpu", "limits.memory", "limits.processes"];
         for (key, example) in keys.into_iter().zip(["2", "1GiB", "500"]) {
             if domain.limits.contains_key(key) && !says(domain, written, key) {
-                problems.push(unsaid(&path, machine, name, key, &format!("config: {{ {key}: {example} }}")));
+                let example = format!("config: {{ {key}: {example} }}");
+                // Incus asks it of a virtual machine too, and takes it from a profile only.
+                let in_profile = written.vm && key == "limits.processes";
+                let place = if in_profile { "a profile".into() } else { format!("`{machine}`, or in a profile") };
+                problems.push(unsaid(&path, machine, name, key, &format!("write `{example}` in {place}")));
             }
         }
         if domain.limits.contains_key("limits.disk") && !sizes_root(domain, written) {
-            let help = "devices: { root: { type: disk, path: /, size: 10GiB } }";
-            problems.push(unsaid(&path, machine, name, "limits.disk", help));
+            let example = "devices: { root: { type: disk, path: /, size: 10GiB } }";
+            let help = format!("write `{example}` in `{machine}`, or in a profile");
+            problems.push(unsaid(&path, machine, name, "limits.disk", &help));
         }
     }
     problems
@@ -33,9 +38,9 @@ fn sizes_root(domain: &Domain, machine: &Machine) -> bool {
     devices.any(|(_, keys)| keys.get("path").is_some_and(|path| path == "/") && keys.contains_key("size"))
 }
 
-fn unsaid(path: &Path, machine: &str, domain: &str, key: &str, example: &str) -> Problem {
+fn unsaid(path: &Path, machine: &str, domain: &str, key: &str, help: &str) -> Problem {
     let message = format!("`{domain}` has a {key}, so Incus wants one of `{machine}` too");
-    Problem::error(path.clone(), message).at_key().help(format!("write `{example}` in `{machine}`, or in a profile"))
+    Problem::error(path.clone(), message).at_key().help(help)
 }
 
 #[cfg(test)]

@@ -13,12 +13,12 @@ use crate::infra::problem::Problem;
 const GPU_PROFILE: &str = "nvidia-compute";
 
 /// The domain's own profiles, and the GPU one where a machine needs it.
-pub(super) fn profiles(ground: Ground<'_>, domain: &Domain, pool: &str) -> Vec<Profile> {
+pub(super) fn profiles(ground: Ground<'_>, domain: &Domain, bridge: &str, pool: &str) -> Vec<Profile> {
     let written = domain.profiles.iter().map(|(name, profile)| Profile {
         name: name.clone(),
         description: profile.description.clone(),
         config: sorted(&profile.config),
-        devices: devices::devices(ground, &profile.devices, pool),
+        devices: devices::devices(ground, &profile.devices, bridge, pool),
     });
     let mut profiles: Vec<Profile> = written.collect();
     if !domain.profiles.contains_key(GPU_PROFILE)
@@ -79,7 +79,7 @@ fn machine(
     card: &Card,
     address: Option<Ipv4Addr>,
 ) -> desired::Machine {
-    let mut devices = devices::devices(ground, &written.devices, &home.pool);
+    let mut devices = devices::devices(ground, &written.devices, &home.bridge, &home.pool);
     if let Card::OnBridge { written, on_instance } = card
         && (*on_instance || address.is_some())
     {

@@ -87,12 +87,11 @@ fn domain(
     subnet: Ipv4Net,
     problems: &mut Vec<Problem>,
 ) -> Domain {
-    let project = ground.names.project(name);
+    let (project, bridge) = (ground.names.project(name), ground.names.bridge(name));
     let pool = pools::of_project(ground.infra, ground.holds, &project);
     let mut domain = Domain {
         name: name.to_owned(),
         project,
-        bridge: ground.names.bridge(name),
         description: written.description.clone(),
         trust: written.trust_level,
         ephemeral: written.ephemeral,
@@ -101,7 +100,8 @@ fn domain(
         gateway: subnets::gateway(subnet),
         dhcp: subnets::dhcp(&ground.infra.global.addressing, subnet),
         limits: written.limits.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
-        profiles: machines::profiles(ground, written, &pool),
+        profiles: machines::profiles(ground, written, &bridge, &pool),
+        bridge,
         pool,
         machines: Vec::new(),
     };
