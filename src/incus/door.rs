@@ -1,0 +1,130 @@
+//! The one door to the outside: runs `incus`, `nft` and `ip`, and says what they said.
+
+use std::future::Future;
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use super::call::{Call, Input};
+
+/// Something that answers calls: this host, or a made-up one in tests.
+pub(crate) trait Host: Send + Sync + 'static {
+    /// Runs a call to its end and returns its standard output.
+    fn call(&self, call: &Call) -> impl Future<Output = Result<Vec<u8>, CallError>> + Send;
+}
+
+/// Why a call gave no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum CallError {
+    #[error("`{0}` is not installed, or not in the PATH")]
+    Missing(&'static str),
+    /// The program ran and failed; its own words, without the leading `Error: `.
+    #[error("{said}")]
+    Failed { program: &'static str, said: String },
+    #[error("`{call}` could not be run: {why}")]
+    Broken { call: String, why: String },
+    #[error("`{call}` said something that is not JSON: {why}")]
+    Garbled { call: String, why: String },
+}
+
+/// This host, by the programs in its PATH.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ThisHost;
+
+impl Host for ThisHost {
+    async fn call(&self, call: &Call) -> Result<Vec<u8>, CallError> {
+        tracing::debug!(call = %call.words(), "run");
+        let broken = |why: std::io::Error| CallError::Broken { call: call.words(), why: why.to_string() };
+        let mut child = command(call).spawn().map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => CallError::Missing(call.program),
+            _ => broken(error),
+        })?;
+        if let Input::Body(body) = &call.input {
+            let mut stdin = child.stdin.take().expect("standard input was asked for");
+            let bytes = body.to_string();
+            // A program that fails early closes its end: what it says then matters more than the broken pipe.
+            let _ = stdin.write_all(bytes.as_bytes()).await;
+        }
+        let output = child.wait_with_output().await.map_err(broken)?;
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        let said = said(&output.stderr);
+        let said = if said.is_empty() { format!("`{}` ended with {}", call.words(), output.status) } else { said };
+        tracing::debug!(call = %call.words(), %said, "failed");
+        Err(CallError::Failed { program: call.program, said })
+    }
+}
+
+fn command(call: &Call) -> Command {
+    let mut command = Command::new(call.program);
+    command
+        .args(&call.args)
+        .stdin(if matches!(call.input, Input::Body(_)) { Stdio::piped() } else { Stdio::null() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // The texts that are told apart below are English ones.
+        .env("LC_ALL", "C.UTF-8")
+        // Every call names its project; these would say otherwise for those on `default`.
+        .env_remove("INCUS_PROJECT")
+        .env_remove("INCUS_REMOTE")
+        // A group of its own: Ctrl-C on the terminal ends anklume's launching, not the calls that are under way.
+        .process_group(0);
+    command
+}
+
+/// What a program said on standard error, as one line or more without its `Error: `.
+fn said(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    // Incus writes progress with carriage returns on the same stream.
+    let text = text.rsplit('\r').next().unwrap_or_default().trim();
+    text.trim_start_matches("Error: ").to_owned()
+}
+
+/// Runs a call, reading first what an edit is made on. A concurrent change makes Incus refuse the edit ("ETag doesn't
+/// match"), and parallel creations now and then trip over each other in its database: both are tried once more.
+pub(crate) async fn perform(host: &impl Host, call: &Call) -> Result<Vec<u8>, CallError> {
+    match once(host, call).await {
+        Err(CallError::Failed { said, .. }) if is_passing(&said) => once(host, call).await,
+        result => result,
+    }
+}
+
+async fn once(host: &impl Host, call: &Call) -> Result<Vec<u8>, CallError> {
+    let Input::Edited { path, edit } = &call.input else { return host.call(call).await };
+    let read = json(host, &Call::query(path.clone())).await?;
+    let call = Call { input: Input::Body(edit.apply(&read)), ..call.clone() };
+    host.call(&call).await
+}
+
+fn is_passing(said: &str) -> bool {
+    said.contains("ETag doesn't match") || said.contains("database is locked")
+}
+
+/// Runs a read and parses its answer.
+pub(crate) async fn json(host: &impl Host, call: &Call) -> Result<Value, CallError> {
+    let bytes = host.call(call).await?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| CallError::Garbled { call: call.words(), why: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_and_the_word_error_are_not_what_was_said() {
+        assert_eq!(said(b"Retrieving image: 12%\rError: Image \"x\" not found\n"), "Image \"x\" not found");
+        assert_eq!(said(b"Error: one\ntwo\n"), "one\ntwo");
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_program_that_is_not_there_is_told_from_one_that_fails() {
+        let missing = ThisHost.call(&Call::read("no-such-program-here", ["x"])).await;
+        assert!(matches!(missing, Err(CallError::Missing("no-such-program-here"))), "{missing:?}");
+        let failed = ThisHost.call(&Call::read("sh", ["-c", "echo Error: no >&2; exit 3"])).await;
+        assert!(matches!(&failed, Err(CallError::Failed { said, .. }) if said == "no"), "{failed:?}");
+    }
+}

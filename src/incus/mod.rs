@@ -1,0 +1,9 @@
+//! The one door to Incus: runs the `incus` program, JSON in and out; the live state.
+
+pub(crate) mod call;
+pub(crate) mod door;
+pub(crate) mod edit;
+pub(crate) mod live;
+pub(crate) mod secrets;
+pub(crate) mod server;
+pub(crate) mod trouble;

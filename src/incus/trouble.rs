@@ -1,0 +1,77 @@
+//! What to type when Incus or nft cannot be used: their words, told apart, and a hint for each.
+
+use super::door::CallError;
+
+/// The hint for a failed call, where there is one worth giving.
+pub(crate) fn hint(error: &CallError) -> Option<String> {
+    match error {
+        CallError::Missing("incus") => {
+            Some("install Incus: `apt install incus` (on Debian 12 from bookworm-backports)".into())
+        }
+        CallError::Missing("nft") => Some("install nftables: `apt install nftables`".into()),
+        CallError::Missing("ip") => Some("install iproute2: `apt install iproute2`".into()),
+        CallError::Missing(_) | CallError::Broken { .. } => None,
+        CallError::Failed { program, said } => said_hint(program, said),
+        CallError::Garbled { .. } => Some("is `incus` the real one? `command -v incus; incus version` tells".into()),
+    }
+}
+
+/// (program, what is found in its words, what to type)
+const HINTS: [(&str, &str, &str); 12] = [
+    (
+        "incus",
+        "doesn't appear to be started",
+        "start it: `systemctl start incus` (never used here yet? then `incus admin init --minimal` next)",
+    ),
+    (
+        "incus",
+        "needed permissions to talk to the incus daemon",
+        "run as root, or join the group: `usermod -aG incus-admin $USER`, then log in again",
+    ),
+    ("incus", "No root device could be found", "add a root disk to a profile of the machine, or use profile `default`"),
+    (
+        "incus",
+        "requested image couldn't be found",
+        "`incus image list images:` lists what there is; correct `os_image` in the file",
+    ),
+    ("incus", "The remote", "`incus remote list` shows the remotes; `incus remote add` makes one"),
+    ("incus", "Unable to connect to", "is the image server reachable? `incus image list images:` tries it"),
+    (
+        "incus",
+        "is not supported on this server",
+        "virtual machines need KVM and QEMU here: `incus info | grep -i driver` shows what Incus can run",
+    ),
+    ("incus", "Failed to detect requested GPU device", "`incus info --resources` shows the GPUs of this host"),
+    ("incus", "Instance is protected", "protected machines go only by name: `anklume destroy NAME --force`"),
+    ("incus", "The network is currently in use", "`incus network show NAME` lists who uses it"),
+    ("incus", "Only empty projects can be removed", "`incus list --project NAME` and `incus image list --project NAME` show what is left"),
+    ("nft", "Operation not permitted", "nftables can be read and changed by root only: run as root"),
+];
+
+fn said_hint(program: &str, said: &str) -> Option<String> {
+    HINTS
+        .iter()
+        .find(|(of, words, _)| *of == program && said.contains(words))
+        .map(|(_, _, hint)| (*hint).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(program: &'static str, said: &str) -> Option<String> {
+        hint(&CallError::Failed { program, said: said.into() })
+    }
+
+    /// The words are those of Incus 6.0.4 and nft 1.0.6, as they were seen.
+    #[test]
+    fn each_known_trouble_has_its_own_hint() {
+        let down = "The incus daemon doesn't appear to be started (socket path: /var/lib/incus/unix.socket)";
+        assert!(failed("incus", down).unwrap().contains("systemctl start incus"));
+        let closed = "You don't have the needed permissions to talk to the incus daemon (socket path: /x)";
+        assert!(failed("incus", closed).unwrap().contains("usermod -aG incus-admin"));
+        assert!(failed("nft", "Operation not permitted (you must be root)").unwrap().contains("root"));
+        assert!(hint(&CallError::Missing("incus")).unwrap().contains("apt install incus"));
+        assert_eq!(failed("incus", "something new"), None);
+    }
+}

@@ -1,0 +1,218 @@
+//! A plan: what differs, which actions make it so, in which order. Plain data.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::incus::call::Call;
+
+/// A kind of thing, in the order in which kinds are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    Firewall,
+    Project,
+    Network,
+    Image,
+    Profile,
+    Instance,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Firewall => "firewall",
+            Self::Project => "project",
+            Self::Network => "network",
+            Self::Image => "image",
+            Self::Profile => "profile",
+            Self::Instance => "instance",
+        })
+    }
+}
+
+/// What a thing is called in Incus.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub(crate) struct Id {
+    pub(crate) kind: Kind,
+    /// The Incus project it is in; empty for what no project holds.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) project: String,
+    pub(crate) name: String,
+}
+
+impl Id {
+    /// A thing outside of any project.
+    pub(crate) fn global(kind: Kind, name: impl Into<String>) -> Self {
+        Self { kind, project: String::new(), name: name.into() }
+    }
+
+    /// A thing in a project.
+    pub(crate) fn within(kind: Kind, project: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { kind, project: project.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            Kind::Firewall => f.write_str("firewall"),
+            // Every project has a `default` one: say which.
+            Kind::Profile => write!(f, "profile {} of {}", self.name, self.project),
+            kind => write!(f, "{kind} {}", self.name),
+        }
+    }
+}
+
+/// What an action does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Verb {
+    Create,
+    /// Takes over something that stood there without anklume's mark.
+    Adopt,
+    Update,
+    Start,
+    Stop,
+    /// Freezes a running machine.
+    Pause,
+    /// Lets a frozen one run on.
+    Resume,
+    Delete,
+    /// Takes an address away from a machine, so that another one can have it.
+    Release,
+}
+
+impl Verb {
+    /// The word for people; `done` says it as it is under way or over.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Adopt => "adopt",
+            Self::Update => "update",
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Delete => "delete",
+            Self::Release => "release",
+        }
+    }
+
+    /// The sign in front of a line of the plan.
+    pub(crate) fn sign(self) -> char {
+        match self {
+            Self::Create => '+',
+            Self::Delete => '-',
+            _ => '~',
+        }
+    }
+}
+
+/// What a change does to what is running.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase", tag = "kind", content = "why")]
+pub(crate) enum Impact {
+    /// At once, and nobody notices.
+    Live,
+    /// A running machine has to stop and start for it.
+    Restart,
+    /// The machine has to be made again.
+    Rebuild(String),
+    /// Incus cannot change it; why, and what can be done instead.
+    Refused(String),
+}
+
+/// One key that changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Field {
+    /// `limits.cpu`, `eth0 ipv4.address`, `description`.
+    pub(crate) key: String,
+    /// What it is now, secrets shortened; `None` where it is not set.
+    #[serde(serialize_with = "null_or_text")]
+    pub(crate) before: Option<String>,
+    /// What it will be.
+    #[serde(serialize_with = "null_or_text")]
+    pub(crate) after: Option<String>,
+    pub(crate) impact: Impact,
+}
+
+#[expect(clippy::ref_option, reason = "serde hands it over this way")]
+fn null_or_text<S: Serializer>(text: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    text.serialize(serializer)
+}
+
+/// One change, as it is shown and as it is run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Action {
+    pub(crate) id: Id,
+    /// The domain it belongs to, as the file names it; empty for what belongs to none.
+    pub(crate) domain: String,
+    pub(crate) verb: Verb,
+    pub(crate) fields: Vec<Field>,
+    /// The worst of its fields.
+    pub(crate) impact: Impact,
+    /// A word more for the reader: the image of a machine, the range of a network.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) note: String,
+    /// Counts against the tighter bound for virtual machines.
+    #[serde(skip)]
+    pub(crate) heavy: bool,
+    /// The calls that make it so, one after the other.
+    #[serde(rename = "commands")]
+    pub(crate) calls: Vec<Call>,
+    /// Earlier actions that have to be done first.
+    pub(crate) after: Vec<usize>,
+}
+
+/// Something that differs and that this plan does not change, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Held {
+    pub(crate) id: Id,
+    pub(crate) domain: String,
+    /// `orphan`, `protected`, `restart`, `rebuild`, `refused`, …
+    pub(crate) why: Why,
+    /// What differs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) fields: Vec<Field>,
+    /// The sentence for people, with what to type.
+    pub(crate) message: String,
+}
+
+/// Why something that differs is not changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Why {
+    /// Left the file; goes with `--prune`.
+    Orphan,
+    /// Left the file, and is protected: goes only when named.
+    Protected,
+    /// Would restart a running machine; made with `--restart`.
+    Restart,
+    /// The machine would have to be made again.
+    Rebuild,
+    /// Incus cannot change it.
+    Refused,
+    /// Cannot be told: the firewall, without the right to read it.
+    Unknown,
+}
+
+/// The difference between what is wanted and what is there.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(crate) struct Plan {
+    /// In an order in which they can be run: `after` points to earlier ones only.
+    pub(crate) actions: Vec<Action>,
+    pub(crate) held: Vec<Held>,
+}
+
+impl Plan {
+    /// Nothing differs, or nothing but orphans.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.actions.is_empty() && self.held.iter().all(|held| matches!(held.why, Why::Orphan | Why::Protected))
+    }
+
+    /// How many actions carry this sign.
+    pub(crate) fn count(&self, sign: char) -> usize {
+        self.actions.iter().filter(|action| action.verb.sign() == sign).count()
+    }
+}

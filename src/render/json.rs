@@ -1,0 +1,28 @@
+//! A plan as JSON, for programs.
+
+use serde_json::{Value, json};
+
+use super::Totals;
+use crate::plan::Plan;
+use crate::resolve::desired::Desired;
+
+/// `{"infra", "actions", "held", "later", "totals"}`; the same input gives the same bytes.
+pub(crate) fn plan(plan: &Plan, desired: &Desired) -> String {
+    let later: Vec<Value> =
+        desired.later.iter().map(|later| json!({"path": later.path, "what": later.what})).collect();
+    let value = json!({
+        "infra": desired.infra,
+        "actions": plan.actions,
+        "held": plan.held,
+        "later": later,
+        "totals": Totals::of(plan),
+    });
+    pretty(&value)
+}
+
+/// JSON for people and programs, with a newline at its end.
+pub(crate) fn pretty(value: &Value) -> String {
+    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    text.push('\n');
+    text
+}

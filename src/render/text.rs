@@ -1,0 +1,162 @@
+//! A plan as a tree by domain, for people.
+
+use super::{Group, groups, totals_line};
+use crate::incus::secrets;
+use crate::infra::model::TrustLevel;
+use crate::plan::{Action, Field, Held, Impact, Plan, Verb, Why};
+use crate::resolve::desired::Desired;
+use crate::ui::{Style, Surface};
+
+/// The whole plan, its last line the totals.
+pub(crate) fn plan(plan: &Plan, desired: &Desired, surface: &Surface) -> String {
+    let mut text = String::new();
+    for group in groups(plan, desired) {
+        text.push_str(&heading(&group, surface));
+        for action in &group.actions {
+            text.push_str(&self::action(action, surface));
+        }
+        for held in &group.held {
+            text.push_str(&self::held(held, surface));
+        }
+        text.push('\n');
+    }
+    text.push_str(&later(desired, surface));
+    text.push_str(&surface.paint(Style::Bold, totals_line(plan)));
+    text.push('\n');
+    text
+}
+
+/// Every action's exact commands, as typed in a shell.
+pub(crate) fn commands(plan: &Plan) -> String {
+    let mut text = String::new();
+    let mut secret = false;
+    for action in &plan.actions {
+        text.push_str(&format!("# {} {}\n", action.verb.word(), action.id));
+        for call in &action.calls {
+            let shown = call.shell(secrets::digest_of_secret);
+            secret |= shown != call.shell(|_, _| None);
+            text.push_str(&shown);
+            text.push('\n');
+        }
+        text.push('\n');
+    }
+    if secret {
+        text.push_str("# Values that can be secrets are shown as their length and digest.\n");
+    }
+    text
+}
+
+/// The style of a trust level: the colours of the domains.
+pub(crate) fn trust_style(trust: TrustLevel) -> Style {
+    match trust {
+        TrustLevel::Admin => Style::Blue,
+        TrustLevel::Trusted => Style::Green,
+        TrustLevel::SemiTrusted => Style::Yellow,
+        TrustLevel::Untrusted => Style::Red,
+        TrustLevel::Disposable => Style::Magenta,
+    }
+}
+
+/// The word for a trust level, as the file writes it.
+pub(crate) fn trust_word(trust: TrustLevel) -> &'static str {
+    match trust {
+        TrustLevel::Admin => "admin",
+        TrustLevel::Trusted => "trusted",
+        TrustLevel::SemiTrusted => "semi-trusted",
+        TrustLevel::Untrusted => "untrusted",
+        TrustLevel::Disposable => "disposable",
+    }
+}
+
+fn heading(group: &Group<'_>, surface: &Surface) -> String {
+    match group.domain {
+        Some(domain) => {
+            let name = surface.paint(trust_style(domain.trust), &domain.name);
+            format!("{name}  {}, {}\n", trust_word(domain.trust), domain.subnet)
+        }
+        None if group.name.is_empty() => format!("{}\n", surface.paint(Style::Bold, "host")),
+        None => format!("{}  not in the file\n", surface.paint(Style::Bold, group.name)),
+    }
+}
+
+fn action(action: &Action, surface: &Surface) -> String {
+    let sign = action.verb.sign();
+    let style = match sign {
+        '+' => Style::Green,
+        '-' => Style::Red,
+        _ => Style::Yellow,
+    };
+    let mut line = format!("  {} ", surface.paint(style, sign));
+    if !matches!(action.verb, Verb::Create | Verb::Update | Verb::Delete) {
+        line.push_str(action.verb.word());
+        line.push(' ');
+    }
+    line.push_str(&name(&action.id, &action.domain));
+    if !action.note.is_empty() {
+        line.push_str(&surface.paint(Style::Dim, format!("  ({})", action.note)));
+    }
+    if action.impact == Impact::Restart {
+        line.push_str(&surface.paint(Style::Yellow, "  restarts"));
+    }
+    line.push('\n');
+    line + &fields(&action.fields, surface)
+}
+
+/// `profile default` within its own domain, where it is clear whose it is.
+fn name(id: &crate::plan::Id, domain: &str) -> String {
+    if domain.is_empty() { id.to_string() } else { format!("{} {}", id.kind, id.name) }
+}
+
+fn held(held: &Held, surface: &Surface) -> String {
+    let style = if matches!(held.why, Why::Orphan | Why::Protected) { Style::Dim } else { Style::Red };
+    let name = name(&held.id, &held.domain);
+    let line = format!("  {} {name}  {}\n", surface.paint(style, '!'), surface.paint(style, &held.message));
+    line + &fields(&held.fields, surface)
+}
+
+fn fields(fields: &[Field], surface: &Surface) -> String {
+    let width = fields.iter().map(|field| field.key.len()).max().unwrap_or_default().min(32);
+    let mut text = String::new();
+    for field in fields {
+        let key = format!("{:width$}", field.key);
+        let value = match (&field.before, &field.after) {
+            (None, Some(after)) => short(after),
+            (Some(before), Some(after)) => format!("{} → {}", short(before), short(after)),
+            (Some(before), None) => format!("{} → {}", short(before), surface.paint(Style::Dim, "(unset)")),
+            (None, None) => String::new(),
+        };
+        let impact = match &field.impact {
+            Impact::Live => "",
+            Impact::Restart => "  restart",
+            Impact::Rebuild(_) => "  rebuild",
+            Impact::Refused(_) => "  refused",
+        };
+        let line = format!("      {}  {value}{}", surface.paint(Style::Dim, key), surface.paint(Style::Yellow, impact));
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A value on one line.
+fn short(value: &str) -> String {
+    const LIMIT: usize = 100;
+    let line = value.replace('\n', "⏎");
+    if line.chars().count() <= LIMIT {
+        return line;
+    }
+    let start: String = line.chars().take(LIMIT - 1).collect();
+    format!("{start}… ({} bytes)", value.len())
+}
+
+fn later(desired: &Desired, surface: &Surface) -> String {
+    if desired.later.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("{}\n", surface.paint(Style::Bold, "not applied yet by this version"));
+    for later in &desired.later {
+        text.push_str(&format!("  {} {}  {}\n", surface.paint(Style::Yellow, '!'), later.path, later.what));
+    }
+    text.push('\n');
+    text
+}

@@ -1,0 +1,85 @@
+//! How a wanted thing and the one that is there differ: three ways, by what is wanted, what is there and what was
+//! applied before.
+
+use std::collections::BTreeSet;
+
+use super::fields::{Key, Marks};
+use super::{Found, Resource, Wanted};
+use crate::incus::secrets;
+use crate::incus::server::Server;
+use crate::plan::{Field, Impact};
+
+/// One key that is not as it should be.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Change {
+    pub(crate) key: Key,
+    pub(crate) before: Option<String>,
+    pub(crate) after: Option<String>,
+    pub(crate) impact: Impact,
+}
+
+impl Change {
+    /// The change as it is shown, without secrets.
+    pub(crate) fn field(&self) -> Field {
+        let shown = |value: &Option<String>| value.as_ref().map(|value| shown(&self.key, value));
+        Field {
+            key: self.key.to_string(),
+            before: shown(&self.before),
+            after: shown(&self.after),
+            impact: self.impact.clone(),
+        }
+    }
+}
+
+/// A value as it is shown: a secret as its digest.
+pub(crate) fn shown(key: &Key, value: &str) -> String {
+    match key {
+        Key::Config(name) => secrets::digest_of_secret(name, value).unwrap_or_else(|| value.to_owned()),
+        _ => value.to_owned(),
+    }
+}
+
+/// Compares what is wanted now, or was applied before; what a user set by hand beside it stays.
+pub(crate) fn changes(
+    wanted: &Wanted,
+    found: &Found,
+    resource: &dyn Resource,
+    server: Option<&Server>,
+) -> Vec<Change> {
+    let none = BTreeSet::new();
+    let applied = found.marks.as_ref().map_or(&none, |marks| &marks.applied);
+    let keys: BTreeSet<&Key> = wanted.fields.keys().chain(applied).collect();
+    let change = |key: &Key| {
+        let value = |fields: &super::Fields| fields.get(key).filter(|value| !value.is_empty()).cloned();
+        let (before, after) = (value(&found.fields), value(&wanted.fields));
+        // What stood there before anklume says nothing of the image it was made from.
+        let untold = *key == Key::Image && before.is_none();
+        (before != after && !untold).then(|| Change {
+            key: key.clone(),
+            before,
+            after,
+            impact: resource.impact(key, found, server),
+        })
+    };
+    keys.into_iter().filter_map(change).collect()
+}
+
+/// The marks that a thing is to carry when the changes in `held` are not made: a key that is not set now stays in the
+/// list only if it was there.
+pub(crate) fn marks(wanted: &Wanted, found: &Found, infra: &str, held: &[Change]) -> Marks {
+    let mut marks = wanted.marks(infra);
+    let was = |key: &Key| found.marks.as_ref().is_some_and(|marks| marks.applied.contains(key));
+    for change in held.iter().filter(|change| !matches!(change.key, Key::Type | Key::Image)) {
+        if was(&change.key) {
+            marks.applied.insert(change.key.clone());
+        } else {
+            marks.applied.remove(&change.key);
+        }
+    }
+    marks
+}
+
+/// The worst of some impacts.
+pub(crate) fn worst<'a>(impacts: impl IntoIterator<Item = &'a Impact>) -> Impact {
+    impacts.into_iter().max().cloned().unwrap_or(Impact::Live)
+}

@@ -1,0 +1,286 @@
+//! Incus instances: containers and virtual machines.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::fields::{self, Fields, Key, Marks};
+use super::{Found, FoundInstance, Resource, Status, Wanted, WantedInstance, put_config, put_devices};
+use super::{image, profile};
+use crate::incus::call::Call;
+use crate::incus::edit::Edit;
+use crate::incus::server::Server;
+use crate::infra::model::RunState;
+use crate::plan::{Id, Impact, Kind};
+use crate::resolve::desired::{Desired, Domain, Machine};
+
+/// The kind.
+pub(crate) struct Instances;
+
+/// Seconds that a machine gets to shut itself down.
+const STOP_TIMEOUT: &str = "60";
+
+impl Resource for Instances {
+    fn listing(&self) -> &'static str {
+        "/1.0/instances?recursion=1&all-projects=true"
+    }
+
+    fn found(&self, listed: &Value) -> Option<Found> {
+        let (name, project) = (listed["name"].as_str()?, listed["project"].as_str()?);
+        let mut fields = fields::listed(listed);
+        let profiles: Vec<String> = strings(&listed["profiles"]);
+        fields.insert(Key::Profiles, fields::joined(&profiles));
+        fields.insert(Key::Type, listed["type"].as_str().unwrap_or_default().to_owned());
+        fields.insert(Key::Ephemeral, (listed["ephemeral"].as_bool() == Some(true)).to_string());
+        let mut needs = vec![Id::global(Kind::Project, project)];
+        needs.extend(profiles.iter().map(|profile| Id::within(Kind::Profile, project, profile)));
+        needs.extend(profile::networks(&fields));
+        let protected =
+            fields.get(&Key::Config("security.protection.delete".into())).is_some_and(|value| value == "true");
+        Some(Found {
+            id: Id::within(Kind::Instance, project, name),
+            marks: Marks::read(listed),
+            protected,
+            needs,
+            instance: Some(FoundInstance {
+                vm: fields[&Key::Type] == VM,
+                status: status(listed["status"].as_str().unwrap_or_default()),
+            }),
+            fields,
+        })
+    }
+
+    fn wanted(&self, desired: &Desired) -> Vec<Wanted> {
+        let of_domain = |domain: &Domain| domain.machines.iter().map(|machine| wanted(domain, machine)).collect::<Vec<_>>();
+        desired.domains.iter().flat_map(of_domain).collect()
+    }
+
+    fn create(&self, wanted: &Wanted, infra: &str, start: bool) -> Call {
+        let instance = wanted.instance.as_ref().expect("an instance was wanted");
+        let verb = if start { "launch" } else { "create" };
+        let source = image::local_name(&instance.image, instance.vm);
+        let mut args = vec![verb.to_owned(), source, wanted.id.name.clone(), "--project".into()];
+        args.push(wanted.id.project.clone());
+        if instance.vm {
+            args.push("--vm".into());
+        }
+        if wanted.fields.get(&Key::Ephemeral).is_some_and(|value| value == "true") {
+            args.push("--ephemeral".into());
+        }
+        // An empty list in the body would still give it the profile `default`.
+        if wanted.fields.get(&Key::Profiles).is_none_or(String::is_empty) {
+            args.push("--no-profiles".into());
+        }
+        Call::incus(args).body(wanted.body(infra))
+    }
+
+    fn edit(&self, id: &Id, edit: Edit) -> Call {
+        Call::incus(["config", "edit", &id.name, "--project", &id.project])
+            .edited(format!("/1.0/instances/{}?project={}", id.name, id.project), edit)
+    }
+
+    fn delete(&self, found: &Found) -> Vec<Call> {
+        let (name, project) = (&found.id.name, &found.id.project);
+        let mut calls = Vec::new();
+        if found.protected {
+            let keys = ["config", "unset", name, "security.protection.delete", "--project", project];
+            calls.push(Call::incus(keys));
+        }
+        calls.push(Call::incus(["delete", name, "--force", "--project", project]));
+        calls
+    }
+
+    fn impact(&self, key: &Key, found: &Found, server: Option<&Server>) -> Impact {
+        let name = &found.id.name;
+        match key {
+            Key::Type => {
+                Impact::Rebuild(format!(
+                    "Incus cannot turn a container into a virtual machine or back; \
+                     `anklume destroy {name}` and `anklume apply` make it anew, its data is lost"
+                ))
+            }
+            Key::Image => Impact::Rebuild(format!(
+                "`anklume destroy {name}` and `anklume apply` make it anew from the other image, its data is lost"
+            )),
+            Key::Device(device, key) if key == "pool" && is_root(found, device) => {
+                Impact::Refused("Incus cannot move a root disk to another pool in place".into())
+            }
+            _ if !found.is_up() => Impact::Live,
+            _ => impact_when_up(key, found, server),
+        }
+    }
+}
+
+const VM: &str = "virtual-machine";
+
+impl Instances {
+    /// Starts one that is stopped.
+    pub(crate) fn start(id: &Id) -> Call {
+        Call::incus(["start", &id.name, "--project", &id.project])
+    }
+
+    /// Lets one shut itself down. A frozen one cannot, and is cut off.
+    pub(crate) fn stop(found: &Found) -> Call {
+        let Id { project, name, .. } = &found.id;
+        let frozen = found.instance.as_ref().is_some_and(|instance| instance.status == Status::Frozen);
+        let how: &[&str] = if frozen { &["--force"] } else { &["--timeout", STOP_TIMEOUT] };
+        Call::incus(["stop", name, "--project", project].iter().chain(how).copied())
+    }
+
+    /// Freezes a running one.
+    pub(crate) fn pause(id: &Id) -> Call {
+        Call::incus(["pause", &id.name, "--project", &id.project])
+    }
+
+    /// Lets a frozen one run on.
+    pub(crate) fn resume(id: &Id) -> Call {
+        Call::incus(["resume", &id.name, "--project", &id.project])
+    }
+}
+
+fn strings(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+fn status(word: &str) -> Status {
+    match word {
+        "Running" => Status::Running,
+        "Stopped" => Status::Stopped,
+        "Frozen" => Status::Frozen,
+        other => Status::Other(other.to_owned()),
+    }
+}
+
+fn is_root(found: &Found, device: &str) -> bool {
+    found.fields.get(&Key::Device(device.to_owned(), "path".into())).is_some_and(|path| path == "/")
+}
+
+/// A running machine takes most keys at once. Where the server says which (`liveupdate` in its own list of keys), it
+/// is right; the lists here are for when it was not asked, and for devices, of which it says nothing.
+fn impact_when_up(key: &Key, found: &Found, server: Option<&Server>) -> Impact {
+    let vm = found.instance.as_ref().is_some_and(|instance| instance.vm);
+    let restart = match key {
+        // The guest keeps the address it has until its lease runs out, and the filters would cut it off by then.
+        Key::Device(_, key) => key == "ipv4.address" || key == "ipv6.address",
+        Key::Config(key) if waits_for_nobody(key) => false,
+        Key::Config(key) if vm => !is_live_on_vm(key),
+        Key::Config(key) => !server
+            .and_then(|server| server.instance_key(key))
+            .and_then(|known| known.live)
+            .unwrap_or_else(|| is_live_on_container(key)),
+        _ => false,
+    };
+    if restart { Impact::Restart } else { Impact::Live }
+}
+
+/// Keys that the server's list calls not live, though no restart brings anything: they are read at the next boot of the
+/// host, the next snapshot, the next rebuild.
+fn waits_for_nobody(key: &str) -> bool {
+    ["user.", "environment.", "cloud-init.", "boot.", "snapshots.", "cluster.", "security.protection."]
+        .iter()
+        .any(|start| key.starts_with(start))
+}
+
+/// Incus refuses every other key of a running virtual machine ("cannot be updated when VM is running").
+fn is_live_on_vm(key: &str) -> bool {
+    matches!(key, "limits.memory" | "limits.cpu" | "security.agent.metrics")
+}
+
+/// What Incus 6.0.4 takes on a running container and acts upon at the next start only.
+fn is_live_on_container(key: &str) -> bool {
+    let at_start = ["raw.", "nvidia.", "security.idmap.", "security.syscalls.", "limits.kernel.", "linux.kernel_modules"];
+    !at_start.iter().any(|start| key.starts_with(start)) && key != "security.privileged"
+}
+
+fn wanted(domain: &Domain, machine: &Machine) -> Wanted {
+    let mut fields = Fields::from([
+        (Key::Type, if machine.vm { VM } else { "container" }.to_owned()),
+        (Key::Image, machine.image.clone()),
+        (Key::Description, machine.description.clone()),
+        (Key::Profiles, fields::joined(&machine.profiles)),
+        (Key::Ephemeral, machine.instance_ephemeral.to_string()),
+    ]);
+    put_config(&mut fields, &machine.config);
+    put_devices(&mut fields, &machine.devices);
+    let mut needs = vec![Id::global(Kind::Project, &domain.project)];
+    needs.extend(machine.profiles.iter().map(|name| Id::within(Kind::Profile, &domain.project, name)));
+    needs.extend(profile::networks(&fields));
+    let address = machine.address.map(|address| format!(", {address}")).unwrap_or_default();
+    Wanted {
+        id: Id::within(Kind::Instance, &domain.project, &machine.instance),
+        domain: domain.name.clone(),
+        fields,
+        at_birth: BTreeMap::new(),
+        needs,
+        protected: false,
+        comes_with_project: false,
+        note: format!("{}{}{address}", if machine.vm { "vm, " } else { "" }, machine.image),
+        instance: Some(WantedInstance {
+            vm: machine.vm,
+            image: machine.image.clone(),
+            state: machine.state,
+            state_written: machine.state_written,
+        }),
+    }
+}
+
+/// Is a machine that stands so to be changed to run, stop or freeze? What the user paused by hand stays paused unless
+/// the file says `state`.
+pub(super) fn run_state(wanted: &WantedInstance, status: &Status) -> Option<crate::plan::Verb> {
+    use crate::plan::Verb;
+    match (wanted.state, status) {
+        (RunState::Running | RunState::Frozen, Status::Stopped) => Some(Verb::Start),
+        (RunState::Running, Status::Frozen) if wanted.state_written => Some(Verb::Resume),
+        (RunState::Frozen, Status::Running) => Some(Verb::Pause),
+        (RunState::Stopped, Status::Running | Status::Frozen) => Some(Verb::Stop),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn running(kind: &str) -> Found {
+        let listed = json!({"name": "x", "project": "p", "type": kind, "status": "Running", "profiles": ["default"],
+            "config": {}, "devices": {"root": {"type": "disk", "path": "/", "pool": "a"}}});
+        Instances.found(&listed).unwrap()
+    }
+
+    fn config(key: &str) -> Key {
+        Key::Config(key.into())
+    }
+
+    #[test]
+    fn a_running_container_takes_limits_at_once_and_privileges_at_the_next_start() {
+        let found = running("container");
+        assert_eq!(Instances.impact(&config("limits.memory"), &found, None), Impact::Live);
+        assert_eq!(Instances.impact(&config("security.privileged"), &found, None), Impact::Restart);
+        let address = Key::Device("eth0".into(), "ipv4.address".into());
+        assert_eq!(Instances.impact(&address, &found, None), Impact::Restart);
+    }
+
+    #[test]
+    fn a_running_vm_refuses_what_is_not_on_its_short_list() {
+        let found = running("virtual-machine");
+        assert_eq!(Instances.impact(&config("limits.cpu"), &found, None), Impact::Live);
+        assert_eq!(Instances.impact(&config("security.secureboot"), &found, None), Impact::Restart);
+        assert_eq!(Instances.impact(&config("user.note"), &found, None), Impact::Live);
+    }
+
+    #[test]
+    fn a_root_disk_stays_on_its_pool() {
+        let pool = Key::Device("root".into(), "pool".into());
+        assert!(matches!(Instances.impact(&pool, &running("container"), None), Impact::Refused(_)));
+    }
+
+    #[test]
+    fn what_was_paused_by_hand_stays_paused_unless_the_file_says_otherwise() {
+        let mut wanted =
+            WantedInstance { vm: false, image: String::new(), state: RunState::Running, state_written: false };
+        assert_eq!(run_state(&wanted, &Status::Frozen), None);
+        wanted.state_written = true;
+        assert_eq!(run_state(&wanted, &Status::Frozen), Some(crate::plan::Verb::Resume));
+    }
+}

@@ -1,0 +1,167 @@
+//! One file per kind of thing: what is wanted, what is there, and the calls that make one the other.
+
+pub(crate) mod difference;
+pub(crate) mod exchange;
+pub(crate) mod fields;
+pub(crate) mod image;
+pub(crate) mod instance;
+pub(crate) mod network;
+pub(crate) mod order;
+pub(crate) mod planner;
+pub(crate) mod profile;
+pub(crate) mod project;
+pub(crate) mod removal;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::incus::call::Call;
+use crate::incus::edit::Edit;
+use crate::incus::server::Server;
+use crate::infra::model::RunState;
+use crate::plan::{Id, Impact};
+use crate::resolve::desired::Desired;
+use fields::{Fields, Key, Marks};
+
+/// A thing as it should be.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Wanted {
+    pub(crate) id: Id,
+    /// The domain it belongs to, as the file names it.
+    pub(crate) domain: String,
+    pub(crate) fields: Fields,
+    /// Set when it is made and never compared: the features of a project.
+    pub(crate) at_birth: BTreeMap<String, String>,
+    /// What has to be there first.
+    pub(crate) needs: Vec<Id>,
+    pub(crate) protected: bool,
+    /// What Incus makes with the project and anklume only fills: a project's `default` profile.
+    pub(crate) comes_with_project: bool,
+    /// A word for the plan.
+    pub(crate) note: String,
+    /// Instances only.
+    pub(crate) instance: Option<WantedInstance>,
+}
+
+/// What only an instance has.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct WantedInstance {
+    pub(crate) vm: bool,
+    pub(crate) image: String,
+    pub(crate) state: RunState,
+    pub(crate) state_written: bool,
+}
+
+impl Wanted {
+    /// The marks it should carry once all of its keys are set.
+    pub(crate) fn marks(&self, infra: &str) -> Marks {
+        Marks {
+            infra: infra.to_owned(),
+            domain: self.domain.clone(),
+            protected: self.protected,
+            applied: self.fields.keys().filter(|key| !matches!(key, Key::Type | Key::Image)).cloned().collect(),
+        }
+    }
+
+    /// The complete body to make it with, marks and all.
+    pub(crate) fn body(&self, infra: &str) -> Value {
+        let everything: Vec<(Key, Option<String>)> =
+            self.fields.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
+        let mut edit = fields::edit(&everything, &self.marks(infra));
+        edit.set.extend(self.at_birth.clone());
+        edit.ephemeral = None;
+        let Value::Object(mut body) = edit.apply(&json!({})) else { return Value::Object(Map::new()) };
+        body.entry("description").or_insert_with(|| json!(""));
+        Value::Object(body)
+    }
+}
+
+/// A thing as it is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Found {
+    pub(crate) id: Id,
+    /// What anklume wrote on it; `None` on what it did not make.
+    pub(crate) marks: Option<Marks>,
+    pub(crate) fields: Fields,
+    /// Incus or the marks keep it from being deleted.
+    pub(crate) protected: bool,
+    /// What it cannot be without.
+    pub(crate) needs: Vec<Id>,
+    /// Instances only.
+    pub(crate) instance: Option<FoundInstance>,
+}
+
+/// What only an instance has.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct FoundInstance {
+    pub(crate) vm: bool,
+    pub(crate) status: Status,
+}
+
+/// How an instance stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Status {
+    Running,
+    Stopped,
+    Frozen,
+    /// `Error`, `Starting`, …
+    Other(String),
+}
+
+impl Found {
+    /// Is it a machine whose processes exist now?
+    pub(crate) fn is_up(&self) -> bool {
+        self.instance.as_ref().is_some_and(|instance| instance.status != Status::Stopped)
+    }
+}
+
+/// A kind of Incus object.
+pub(crate) trait Resource: Sync {
+    /// The API path that lists every one of them, of all projects.
+    fn listing(&self) -> &'static str;
+    /// One listed object in its canonical form; `None` for what is no business of ours.
+    fn found(&self, listed: &Value) -> Option<Found>;
+    /// Those that the file asks for.
+    fn wanted(&self, desired: &Desired) -> Vec<Wanted>;
+    /// The one call that makes it whole. `start` is for instances: create it and start it.
+    fn create(&self, wanted: &Wanted, infra: &str, start: bool) -> Call;
+    /// The one call that changes it.
+    fn edit(&self, id: &Id, edit: Edit) -> Call;
+    /// The calls that take it away.
+    fn delete(&self, found: &Found) -> Vec<Call>;
+    /// What changing `key` does to what is running.
+    fn impact(&self, key: &Key, found: &Found, server: Option<&Server>) -> Impact;
+}
+
+/// The kinds that are compared, each before those that need it.
+pub(crate) const RESOURCES: [&dyn Resource; 4] =
+    [&project::Projects, &network::Networks, &profile::Profiles, &instance::Instances];
+
+/// The resource that a thing is of; `None` for the firewall and for images, which are not compared key by key.
+pub(crate) fn resource(id: &Id) -> Option<&'static dyn Resource> {
+    use crate::plan::Kind;
+    Some(match id.kind {
+        Kind::Project => &project::Projects,
+        Kind::Network => &network::Networks,
+        Kind::Profile => &profile::Profiles,
+        Kind::Instance => &instance::Instances,
+        Kind::Firewall | Kind::Image => return None,
+    })
+}
+
+/// Config and devices as fields.
+pub(crate) fn put_config(fields: &mut Fields, config: &BTreeMap<String, String>) {
+    for (key, value) in config.iter().filter(|(_, value)| !value.is_empty()) {
+        fields.insert(Key::Config(key.clone()), value.clone());
+    }
+}
+
+/// Devices as fields.
+pub(crate) fn put_devices(fields: &mut Fields, devices: &BTreeMap<String, BTreeMap<String, String>>) {
+    for (name, device) in devices {
+        for (key, value) in device.iter().filter(|(_, value)| !value.is_empty()) {
+            fields.insert(Key::Device(name.clone(), key.clone()), value.clone());
+        }
+    }
+}

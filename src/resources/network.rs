@@ -1,0 +1,86 @@
+//! Incus bridges: one per domain, in the project `default`, as Incus wants it.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::fields::{self, Fields, Key, Marks};
+use super::{Found, Resource, Wanted};
+use crate::incus::call::Call;
+use crate::incus::edit::Edit;
+use crate::incus::server::Server;
+use crate::plan::{Id, Impact, Kind};
+use crate::resolve::desired::{Desired, Domain};
+
+/// The kind.
+pub(crate) struct Networks;
+
+impl Resource for Networks {
+    fn listing(&self) -> &'static str {
+        "/1.0/networks?recursion=1"
+    }
+
+    fn found(&self, listed: &Value) -> Option<Found> {
+        let name = listed["name"].as_str()?;
+        if listed["managed"].as_bool() != Some(true) || listed["type"].as_str() != Some("bridge") {
+            return None;
+        }
+        let marks = Marks::read(listed);
+        let protected = marks.as_ref().is_some_and(|marks| marks.protected);
+        Some(Found {
+            id: Id::global(Kind::Network, name),
+            marks,
+            fields: fields::listed(listed),
+            protected,
+            needs: Vec::new(),
+            instance: None,
+        })
+    }
+
+    fn wanted(&self, desired: &Desired) -> Vec<Wanted> {
+        desired.domains.iter().map(wanted).collect()
+    }
+
+    fn create(&self, wanted: &Wanted, infra: &str, _start: bool) -> Call {
+        Call::incus(["network", "create", &wanted.id.name, "--type=bridge", "--project", "default"])
+            .body(wanted.body(infra))
+    }
+
+    fn edit(&self, id: &Id, edit: Edit) -> Call {
+        Call::incus(["network", "edit", &id.name, "--project", "default"])
+            .edited(format!("/1.0/networks/{}", id.name), edit)
+    }
+
+    fn delete(&self, found: &Found) -> Vec<Call> {
+        vec![Call::incus(["network", "delete", &found.id.name, "--project", "default"])]
+    }
+
+    fn impact(&self, _key: &Key, _found: &Found, _server: Option<&Server>) -> Impact {
+        Impact::Live
+    }
+}
+
+fn wanted(domain: &Domain) -> Wanted {
+    let address = format!("{}/{}", domain.gateway, domain.subnet.prefix_len());
+    let config = [
+        ("ipv4.address", address.clone()),
+        // Without it the machines' packets would leave with addresses that nobody outside can answer.
+        ("ipv4.nat", domain.internet.to_string()),
+        ("ipv4.dhcp.ranges", format!("{}-{}", domain.dhcp.0, domain.dhcp.1)),
+        // Left out, Incus may pick a network with NAT.
+        ("ipv6.address", "none".to_owned()),
+    ];
+    let mut fields = Fields::from([(Key::Description, domain.description.clone())]);
+    fields.extend(config.map(|(key, value)| (Key::Config(key.into()), value)));
+    Wanted {
+        id: Id::global(Kind::Network, &domain.bridge),
+        domain: domain.name.clone(),
+        fields,
+        at_birth: BTreeMap::new(),
+        needs: Vec::new(),
+        protected: !domain.ephemeral,
+        comes_with_project: false,
+        note: address,
+        instance: None,
+    }
+}

@@ -1,0 +1,467 @@
+//! Compares what is wanted with what is there, and makes the plan of the difference. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::difference::{self, Change};
+use super::order::{self, Node};
+use super::{Found, RESOURCES, Status, Wanted, fields, image, instance, removal, resource};
+use crate::firewall::fence;
+use crate::incus::call::Call;
+use crate::incus::live::Live;
+use crate::incus::server::Server;
+use crate::infra::model::RunState;
+use crate::plan::{Action, Held, Id, Impact, Kind, Plan, Verb, Why};
+use crate::resolve::desired::Desired;
+
+/// What the user asked for on the command line.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Options {
+    /// Delete what left the file.
+    pub(crate) prune: bool,
+    /// Restart running machines where a change needs it.
+    pub(crate) restart: bool,
+    /// Domains or machines; empty: everything.
+    pub(crate) target: Vec<String>,
+}
+
+/// Something that keeps a plan from being made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Conflict {
+    pub(crate) message: String,
+    pub(crate) help: String,
+}
+
+/// Makes the plan.
+///
+/// # Errors
+/// Everything that stands in the way: things of the same name that belong to another infrastructure, addresses that
+/// are held by what is not to change.
+pub(crate) fn plan(
+    desired: &Desired,
+    live: &Live,
+    server: Option<&Server>,
+    options: &Options,
+) -> Result<Plan, Vec<Conflict>> {
+    let mut planner = Planner::new(desired, live, server, options);
+    planner.fence();
+    for wanted in planner.wanted.clone() {
+        planner.thing(&wanted);
+    }
+    let removal = removal::orphans(&planner.wanted, desired, live, options.prune);
+    planner.held.extend(removal.held);
+    planner.addresses(&removal.delete);
+    planner.delete(&removal.delete);
+    if !planner.conflicts.is_empty() {
+        return Err(planner.conflicts);
+    }
+    let mut plan = planner.finish();
+    if !options.target.is_empty() {
+        narrow(&mut plan, desired, &options.target);
+    }
+    Ok(plan)
+}
+
+/// What an action is for, as far as its order goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Fence,
+    Release,
+    Make,
+    Run,
+    Delete,
+    LastFence,
+}
+
+struct Step {
+    action: Action,
+    phase: Phase,
+    /// Things whose own actions come first.
+    needs: Vec<Id>,
+    /// It starts a machine: never before the isolation stands.
+    starts: bool,
+    /// Running machines it stops and starts: no two of those at once.
+    restarts: Vec<Id>,
+}
+
+struct Planner<'a> {
+    desired: &'a Desired,
+    live: &'a Live,
+    server: Option<&'a Server>,
+    options: &'a Options,
+    wanted: Vec<Wanted>,
+    steps: Vec<Step>,
+    held: Vec<Held>,
+    conflicts: Vec<Conflict>,
+    images: BTreeSet<Id>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(desired: &'a Desired, live: &'a Live, server: Option<&'a Server>, options: &'a Options) -> Self {
+        let wanted = RESOURCES.iter().flat_map(|resource| resource.wanted(desired)).collect();
+        Self {
+            desired,
+            live,
+            server,
+            options,
+            wanted,
+            steps: Vec::new(),
+            held: Vec::new(),
+            conflicts: Vec::new(),
+            images: BTreeSet::new(),
+        }
+    }
+
+    /// The table first: it names interfaces, so it can stand before the bridges do.
+    fn fence(&mut self) {
+        match fence::action(&self.desired.wall, &self.live.table) {
+            fence::Step::Nothing => {}
+            fence::Step::Load(action) => self.steps.push(step(action, Phase::Fence)),
+            fence::Step::Unknown(why) => self.held.push(Held {
+                id: Id::global(Kind::Firewall, "inet anklume"),
+                domain: String::new(),
+                why: Why::Unknown,
+                fields: Vec::new(),
+                message: format!("the isolation cannot be told: {why}; run as root"),
+            }),
+        }
+    }
+
+    fn thing(&mut self, wanted: &Wanted) {
+        let live = self.live;
+        match live.found.get(&wanted.id) {
+            None => self.create(wanted),
+            Some(found) => match &found.marks {
+                Some(marks) if marks.infra != self.desired.infra => self.conflicts.push(Conflict {
+                    message: format!("{} belongs to the infrastructure `{}`", wanted.id, marks.infra),
+                    help: format!("rename it in the file, or correct `project_name` (now `{}`)", self.desired.infra),
+                }),
+                _ => self.change(wanted, found),
+            },
+        }
+    }
+
+    fn create(&mut self, wanted: &Wanted) {
+        let mut needs = wanted.needs.clone();
+        let mut heavy = false;
+        let mut start = false;
+        if let Some(instance) = &wanted.instance {
+            heavy = instance.vm;
+            start = instance.state != RunState::Stopped;
+            needs.extend(self.image(&instance.image, instance.vm));
+        }
+        let resource = resource(&wanted.id).expect("only Incus objects are wanted");
+        let action = Action {
+            id: wanted.id.clone(),
+            domain: wanted.domain.clone(),
+            verb: Verb::Create,
+            fields: birth_fields(wanted),
+            impact: Impact::Live,
+            note: wanted.note.clone(),
+            heavy,
+            calls: vec![resource.create(wanted, &self.desired.infra, start)],
+            after: Vec::new(),
+        };
+        self.steps.push(Step { needs, starts: start, ..step(action, Phase::Make) });
+        if wanted.instance.as_ref().is_some_and(|instance| instance.state == RunState::Frozen) {
+            self.run(wanted, Verb::Pause);
+        }
+    }
+
+    /// The image of a machine that is to be made; fetched where it is not in the cache.
+    fn image(&mut self, image: &str, vm: bool) -> Option<Id> {
+        if !image::is_remote(image) {
+            return None;
+        }
+        let id = image::id(image, vm);
+        let here = self.server.is_some_and(|server| server.aliases.contains(&image::local_name(image, vm)));
+        if !here && self.images.insert(id.clone()) {
+            let action = Action {
+                id: id.clone(),
+                domain: String::new(),
+                verb: Verb::Create,
+                fields: Vec::new(),
+                impact: Impact::Live,
+                note: "fetched once for all domains, kept up to date".into(),
+                heavy: false,
+                calls: vec![image::fetch(image, vm)],
+                after: Vec::new(),
+            };
+            self.steps.push(step(action, Phase::Make));
+        }
+        Some(id)
+    }
+
+    fn change(&mut self, wanted: &Wanted, found: &Found) {
+        let resource = resource(&wanted.id).expect("only Incus objects are wanted");
+        let changes = difference::changes(wanted, found, resource, self.server);
+        let restarted = self.restarted(wanted, found, &changes);
+        let (now, held) = self.split(changes, &restarted);
+        self.hold(wanted, &held);
+        let marks = difference::marks(wanted, found, &self.desired.infra, &held);
+        let restarts = now.iter().any(|change| change.impact == Impact::Restart);
+        if !now.is_empty() || found.marks.as_ref() != Some(&marks) {
+            let pairs: Vec<_> = now.iter().map(|change| (change.key.clone(), change.after.clone())).collect();
+            let edit = resource.edit(&wanted.id, fields::edit(&pairs, &marks));
+            let restarted = if restarts { restarted } else { Vec::new() };
+            let calls = self.around(wanted, edit, &restarted);
+            let verb = match &found.marks {
+                None if wanted.comes_with_project => Verb::Create,
+                None => Verb::Adopt,
+                Some(_) => Verb::Update,
+            };
+            let action = Action {
+                id: wanted.id.clone(),
+                domain: wanted.domain.clone(),
+                verb,
+                impact: difference::worst(now.iter().map(|change| &change.impact)),
+                note: self.note_of_change(verb, &now),
+                fields: now.iter().map(Change::field).collect(),
+                heavy: wanted.instance.as_ref().is_some_and(|instance| instance.vm),
+                calls,
+                after: Vec::new(),
+            };
+            let restarts = restarted.iter().map(|found| found.id.clone()).collect();
+            let starts = !restarted.is_empty();
+            self.steps.push(Step { needs: wanted.needs.clone(), starts, restarts, ..step(action, Phase::Make) });
+        }
+        self.state(wanted, found, restarts);
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as one of the planner's steps")]
+    fn note_of_change(&self, verb: Verb, now: &[Change]) -> String {
+        match verb {
+            Verb::Adopt => "stands without anklume's mark; anklume takes it over".into(),
+            Verb::Update if now.is_empty() => "only anklume's own marks".into(),
+            _ => String::new(),
+        }
+    }
+
+    /// The machines that are up and would restart for these changes: itself, or the users of a profile.
+    fn restarted(&self, wanted: &Wanted, found: &Found, changes: &[Change]) -> Vec<&'a Found> {
+        let live = self.live;
+        let needs_it = |user: &Found| match wanted.id.kind {
+            Kind::Instance => changes.iter().any(|change| change.impact == Impact::Restart) && user.id == found.id,
+            Kind::Profile => {
+                user.needs.contains(&wanted.id)
+                    && changes.iter().any(|change| {
+                        instance_impact(&change.key, user, self.server) == Impact::Restart
+                    })
+            }
+            _ => false,
+        };
+        let users = live.found.values().filter(|user| user.id.kind == Kind::Instance && user.is_up());
+        users.filter(|user| needs_it(user)).collect()
+    }
+
+    /// Which changes are made now, and which wait for a word of the user. What a profile changes restarts its users.
+    fn split(&self, changes: Vec<Change>, restarted: &[&Found]) -> (Vec<Change>, Vec<Change>) {
+        let raised = changes.into_iter().map(|mut change| {
+            let restart = |user: &&Found| instance_impact(&change.key, user, self.server) == Impact::Restart;
+            if change.impact == Impact::Live && restarted.iter().any(restart) {
+                change.impact = Impact::Restart;
+            }
+            change
+        });
+        raised.partition(|change| match change.impact {
+            Impact::Live => true,
+            Impact::Restart => self.options.restart,
+            Impact::Rebuild(_) | Impact::Refused(_) => false,
+        })
+    }
+
+    fn hold(&mut self, wanted: &Wanted, held: &[Change]) {
+        let mut put = |why: Why, pick: &dyn Fn(&Impact) -> bool, message: &dyn Fn(&Impact) -> String| {
+            let of_it: Vec<&Change> = held.iter().filter(|change| pick(&change.impact)).collect();
+            if let Some(first) = of_it.first() {
+                self.held.push(Held {
+                    id: wanted.id.clone(),
+                    domain: wanted.domain.clone(),
+                    why,
+                    message: message(&first.impact),
+                    fields: of_it.iter().map(|change| change.field()).collect(),
+                });
+            }
+        };
+        let told = |impact: &Impact| match impact {
+            Impact::Rebuild(why) | Impact::Refused(why) => why.clone(),
+            _ => "needs a restart: `anklume apply --restart`".into(),
+        };
+        put(Why::Restart, &|impact| *impact == Impact::Restart, &told);
+        put(Why::Rebuild, &|impact| matches!(impact, Impact::Rebuild(_)), &told);
+        put(Why::Refused, &|impact| matches!(impact, Impact::Refused(_)), &told);
+    }
+
+    /// Stop, change, start: also for containers, which take most changes running, so that a run that is cut off
+    /// leaves either nothing changed or a stopped machine that the next plan starts.
+    fn around(&self, wanted: &Wanted, edit: Call, restarted: &[&Found]) -> Vec<Call> {
+        let stays_down = wanted.instance.as_ref().is_some_and(|instance| instance.state == RunState::Stopped);
+        let mut calls: Vec<Call> = restarted.iter().map(|found| instance::Instances::stop(found)).collect();
+        calls.push(edit);
+        for found in restarted.iter().filter(|_| !stays_down) {
+            calls.push(instance::Instances::start(&found.id).always());
+            if found.instance.as_ref().is_some_and(|instance| instance.status == Status::Frozen) {
+                calls.push(instance::Instances::pause(&found.id).always());
+            }
+        }
+        calls
+    }
+
+    fn state(&mut self, wanted: &Wanted, found: &Found, restarted: bool) {
+        let (Some(instance), Some(stands)) = (&wanted.instance, &found.instance) else { return };
+        if let Status::Other(status) = &stands.status {
+            self.held.push(Held {
+                id: wanted.id.clone(),
+                domain: wanted.domain.clone(),
+                why: Why::Refused,
+                fields: Vec::new(),
+                message: format!("its state is {status}; `incus info {0} --project {1}` tells more", found.id.name, found.id.project),
+            });
+        } else if let Some(verb) = instance::run_state(instance, &stands.status)
+            && !(restarted && verb == Verb::Stop)
+        {
+            self.run(wanted, verb);
+            if verb == Verb::Start && instance.state == RunState::Frozen {
+                self.run(wanted, Verb::Pause);
+            }
+        }
+    }
+
+    fn run(&mut self, wanted: &Wanted, verb: Verb) {
+        let id = &wanted.id;
+        let call = match verb {
+            Verb::Stop => self.live.found.get(id).map(instance::Instances::stop),
+            Verb::Pause => Some(instance::Instances::pause(id)),
+            Verb::Resume => Some(instance::Instances::resume(id)),
+            _ => Some(instance::Instances::start(id)),
+        };
+        let action = Action {
+            id: id.clone(),
+            domain: wanted.domain.clone(),
+            verb,
+            fields: Vec::new(),
+            impact: Impact::Live,
+            note: String::new(),
+            heavy: wanted.instance.as_ref().is_some_and(|instance| instance.vm),
+            calls: call.into_iter().collect(),
+            after: Vec::new(),
+        };
+        let mut needs = vec![id.clone()];
+        needs.extend(wanted.needs.clone());
+        self.steps.push(Step { needs, starts: matches!(verb, Verb::Start), ..step(action, Phase::Run) });
+    }
+
+    /// An address that one machine has and another one is to have is given up first.
+    fn addresses(&mut self, deleted: &[&Found]) {
+        let taken = super::exchange::taken(&self.wanted, self.live, deleted, self.options.restart);
+        for taking in taken {
+            match taking {
+                super::exchange::Taking::Release { holder, action } => {
+                    self.steps.push(step(action, Phase::Release));
+                    tracing::debug!(%holder, "gives up its address first");
+                }
+                super::exchange::Taking::Conflict(conflict) => self.conflicts.push(conflict),
+            }
+        }
+    }
+
+    fn delete(&mut self, deleted: &[&Found]) {
+        for found in deleted {
+            self.steps.push(step(removal::action(found), Phase::Delete));
+        }
+        if let Some(action) = fence::last_action(&self.desired.wall, deleted) {
+            self.steps.push(step(action, Phase::LastFence));
+        }
+    }
+
+    fn finish(mut self) -> Plan {
+        let mut makers: BTreeMap<&Id, Vec<usize>> = BTreeMap::new();
+        for (index, step) in self.steps.iter().enumerate() {
+            if matches!(step.phase, Phase::Make | Phase::Release) {
+                makers.entry(&step.action.id).or_default().push(index);
+            }
+        }
+        let before: Vec<BTreeSet<usize>> =
+            (0..self.steps.len()).map(|index| self.before(index, &makers)).collect();
+        let nodes = self.steps.iter().zip(before).map(|(step, before)| Node { action: step.action.clone(), before });
+        self.held.sort_by(|a, b| (&a.domain, &a.id, a.why).cmp(&(&b.domain, &b.id, b.why)));
+        Plan { actions: order::sorted(nodes.collect()), held: self.held }
+    }
+
+    /// Everything that comes before a step.
+    fn before(&self, index: usize, makers: &BTreeMap<&Id, Vec<usize>>) -> BTreeSet<usize> {
+        let step = &self.steps[index];
+        let mut before: BTreeSet<usize> = step.needs.iter().filter_map(|id| makers.get(id)).flatten().copied().collect();
+        for (other, earlier) in self.steps.iter().enumerate() {
+            let first = match step.phase {
+                Phase::Fence => false,
+                // What was wanted until now may need it no longer; what is deleted with it goes first.
+                Phase::Delete => self.needed(&earlier.action.id, &step.action.id) && other != index,
+                Phase::LastFence => earlier.phase == Phase::Delete && earlier.action.id.kind == Kind::Network,
+                Phase::Release | Phase::Make | Phase::Run => {
+                    (earlier.phase == Phase::Fence && step.starts)
+                        || (earlier.phase == Phase::Release && step.phase == Phase::Make && other != index)
+                        || (other < index && earlier.restarts.iter().any(|id| step.restarts.contains(id)))
+                        || (other < index && step.phase == Phase::Run && earlier.phase == Phase::Run && earlier.action.id == step.action.id)
+                        || (earlier.phase == Phase::Delete && frees_address(earlier, step))
+                }
+            };
+            if first {
+                before.insert(other);
+            }
+        }
+        before.remove(&index);
+        before
+    }
+
+    /// Does the thing that stands as `user` need `id`?
+    fn needed(&self, user: &Id, id: &Id) -> bool {
+        self.live.found.get(user).is_some_and(|found| found.needs.contains(id))
+    }
+}
+
+/// A machine that is made waits for the deletion of machines on the same bridge: one of them may hold its address.
+fn frees_address(deletion: &Step, step: &Step) -> bool {
+    deletion.action.id.kind == Kind::Instance
+        && step.action.id.kind == Kind::Instance
+        && step.action.verb == Verb::Create
+        && deletion.action.id.project == step.action.id.project
+}
+
+fn instance_impact(key: &fields::Key, user: &Found, server: Option<&Server>) -> Impact {
+    use super::Resource;
+    instance::Instances.impact(key, user, server)
+}
+
+fn step(action: Action, phase: Phase) -> Step {
+    Step { action, phase, needs: Vec::new(), starts: false, restarts: Vec::new() }
+}
+
+/// What is shown of a new thing: all that the file says of it.
+fn birth_fields(wanted: &Wanted) -> Vec<crate::plan::Field> {
+    use fields::Key;
+    let told = |key: &Key| !matches!(key, Key::Type | Key::Image | Key::Ephemeral);
+    let shown = wanted.fields.iter().filter(|(key, value)| told(key) && !value.is_empty());
+    shown
+        .map(|(key, value)| crate::plan::Field {
+            key: key.to_string(),
+            before: None,
+            after: Some(difference::shown(key, value)),
+            impact: Impact::Live,
+        })
+        .collect()
+}
+
+/// Keeps the named domains and machines, and what they need; the firewall always, since it is one for all.
+fn narrow(plan: &mut Plan, desired: &Desired, target: &[String]) {
+    let named = |domain: &str, id: &Id| {
+        let machine = desired.domains.iter().flat_map(|domain| &domain.machines);
+        let is_machine = |name: &String| {
+            id.kind == Kind::Instance
+                && (id.name == *name || machine.clone().any(|machine| machine.name == *name && machine.instance == id.name))
+        };
+        target.iter().any(|name| domain == name.as_str() || is_machine(name))
+    };
+    let actions = std::mem::take(&mut plan.actions);
+    plan.actions = order::only(actions, |action| action.id.kind == Kind::Firewall || named(&action.domain, &action.id));
+    plan.held.retain(|held| held.id.kind == Kind::Firewall || named(&held.domain, &held.id));
+}

@@ -1,0 +1,118 @@
+//! What carries our mark and has left the file: shown, and deleted when that was asked for.
+
+use std::collections::BTreeSet;
+
+use super::{Found, Wanted, resource};
+use crate::incus::live::Live;
+use crate::plan::{Action, Held, Id, Impact, Kind, Verb, Why};
+use crate::resolve::desired::Desired;
+
+/// What goes, and what stays though it left the file.
+#[derive(Default)]
+pub(crate) struct Removal<'a> {
+    pub(crate) delete: Vec<&'a Found>,
+    pub(crate) held: Vec<Held>,
+}
+
+/// The orphans of an infrastructure.
+pub(crate) fn orphans<'a>(wanted: &[Wanted], desired: &Desired, live: &'a Live, prune: bool) -> Removal<'a> {
+    let wanted_ids: BTreeSet<&Id> = wanted.iter().map(|wanted| &wanted.id).collect();
+    let left_alone = |id: &Id| desired.left_alone.contains(&id.name) || desired.left_alone.contains(&id.project);
+    let is_orphan = |found: &&Found| {
+        ours(found, &desired.infra) && !wanted_ids.contains(&found.id) && !left_alone(&found.id)
+    };
+    let orphans: Vec<&Found> = live.found.values().filter(is_orphan).filter(|found| !goes_along(found)).collect();
+    if !prune {
+        let held = orphans.into_iter().map(not_pruned).collect();
+        return Removal { delete: Vec::new(), held };
+    }
+    let (kept, delete): (Vec<&Found>, Vec<&Found>) = orphans.into_iter().partition(|found| found.protected);
+    let mut removal = Removal { delete, held: kept.into_iter().map(protected).collect() };
+    still_needed(&mut removal, wanted, live);
+    removal.delete.sort_by_key(|found| std::cmp::Reverse((found.id.kind, found.id.clone())));
+    removal
+}
+
+/// What a user named to be destroyed, of all that is ours: `pick` says which, `force` is the word for protected ones.
+pub(crate) fn named<'a>(live: &'a Live, infra: &str, pick: impl Fn(&Found) -> bool, force: bool) -> Removal<'a> {
+    let picked = live.found.values().filter(|found| ours(found, infra) && !goes_along(found) && pick(found));
+    let (delete, kept): (Vec<&Found>, Vec<&Found>) = picked.partition(|found| force || !found.protected);
+    let mut removal = Removal { delete, held: kept.into_iter().map(protected).collect() };
+    still_needed(&mut removal, &[], live);
+    removal.delete.sort_by_key(|found| std::cmp::Reverse((found.id.kind, found.id.clone())));
+    removal
+}
+
+fn ours(found: &Found, infra: &str) -> bool {
+    found.marks.as_ref().is_some_and(|marks| marks.infra == infra)
+}
+
+/// A project's `default` profile can be neither made nor deleted: it goes with its project.
+fn goes_along(found: &Found) -> bool {
+    found.id.kind == Kind::Profile && found.id.name == "default"
+}
+
+fn domain(found: &Found) -> String {
+    found.marks.as_ref().map(|marks| marks.domain.clone()).unwrap_or_default()
+}
+
+fn held(found: &Found, why: Why, message: String) -> Held {
+    Held { id: found.id.clone(), domain: domain(found), why, fields: Vec::new(), message }
+}
+
+fn not_pruned(found: &Found) -> Held {
+    if found.protected {
+        return protected(found);
+    }
+    held(found, Why::Orphan, "not in the file; `anklume apply --prune` deletes it".into())
+}
+
+fn protected(found: &Found) -> Held {
+    let name = if found.id.kind == Kind::Instance { found.id.name.clone() } else { domain(found) };
+    held(found, Why::Protected, format!("protected; `anklume destroy {name} --force` deletes it"))
+}
+
+/// Takes back every deletion of something that something else still needs, until nothing is left to take back: a
+/// machine that stays keeps its profiles, its bridge and its project.
+fn still_needed(removal: &mut Removal<'_>, wanted: &[Wanted], live: &Live) {
+    loop {
+        let going: BTreeSet<&Id> = removal.delete.iter().map(|found| &found.id).collect();
+        let user_of = |id: &Id| {
+            let stays = live.found.values().filter(|user| !going.contains(&user.id) && !goes_with(user, &going));
+            stays.into_iter().find(|user| match wanted.iter().find(|wanted| wanted.id == user.id) {
+                Some(wanted) => wanted.needs.contains(id),
+                None => user.needs.contains(id),
+            })
+        };
+        let (stay, go): (Vec<_>, Vec<_>) =
+            removal.delete.iter().map(|found| (*found, user_of(&found.id))).partition(|(_, user)| user.is_some());
+        if stay.is_empty() {
+            return;
+        }
+        let stay = stay.into_iter().filter_map(|(found, user)| user.map(|user| (found, user)));
+        let held = stay.map(|(found, user)| held(found, Why::Refused, format!("still needed by {}", user.id)));
+        removal.held.extend(held.collect::<Vec<_>>());
+        removal.delete = go.into_iter().map(|(found, _)| found).collect();
+    }
+}
+
+/// The `default` profile of a project that goes.
+fn goes_with(found: &Found, going: &BTreeSet<&Id>) -> bool {
+    goes_along(found) && going.contains(&Id::global(Kind::Project, &found.id.project))
+}
+
+/// The action that deletes one.
+pub(crate) fn action(found: &Found) -> Action {
+    let resource = resource(&found.id).expect("only Incus objects are found");
+    Action {
+        id: found.id.clone(),
+        domain: domain(found),
+        verb: Verb::Delete,
+        fields: Vec::new(),
+        impact: Impact::Live,
+        note: String::new(),
+        heavy: found.instance.as_ref().is_some_and(|instance| instance.vm),
+        calls: resource.delete(found),
+        after: Vec::new(),
+    }
+}
