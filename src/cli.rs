@@ -1,0 +1,144 @@
+//! The command line, as clap types.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::ui::Color;
+
+/// Compartments on a Linux host: isolated domains of Incus containers and virtual machines, declared in one file.
+#[derive(Debug, Parser)]
+#[command(name = "anklume", version, max_term_width = 100, propagate_version = true)]
+#[command(after_help = "Start with `anklume plan`: it shows what `anklume apply` would do, and changes nothing.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// The infrastructure: a file, or a directory with base.yml [default: ./infra.yml, then ./infra/]
+    #[arg(short, long, global = true, value_name = "PATH")]
+    pub(crate) file: Option<PathBuf>,
+    /// Say what is run; twice: also what is answered (the environment variable ANKLUME_LOG takes filters)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// When to use colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: Color,
+    /// Allow privileged containers on this host, for this run
+    #[arg(long, global = true)]
+    pub(crate) yolo: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check the file: everything that is wrong with it, at its place
+    Check,
+    /// Show what differs from the file, and what `apply` would do
+    Plan(PlanArgs),
+    /// Make the host as the file says
+    Apply(ApplyArgs),
+    /// Show the machines by domain, their state, address and drift
+    Status(StatusArgs),
+    /// Delete domains or machines; without names, everything that is not protected
+    Destroy(DestroyArgs),
+    /// The isolation between domains
+    #[command(subcommand)]
+    Firewall(FirewallCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) scope: Scope,
+    /// How to show it
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: PlanFormat,
+    /// Show each action's exact commands instead
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) commands: bool,
+    /// Exit with 0 when nothing differs, 2 when something does, 1 on errors
+    #[arg(long)]
+    pub(crate) detailed_exitcode: bool,
+    /// Plan against an empty host; needs no Incus
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+/// What a plan is about.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Scope {
+    /// Only this domain or machine, and what it needs (may be given several times)
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) target: Vec<String>,
+    /// Delete what anklume made and the file no longer has; protected things stay
+    #[arg(long)]
+    pub(crate) prune: bool,
+    /// Restart running machines where a change needs it
+    #[arg(long)]
+    pub(crate) restart: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlanFormat {
+    Text,
+    Json,
+    Markdown,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    #[command(flatten)]
+    pub(crate) scope: Scope,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// How many actions run at once [default: two for each processor, at least 4]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) parallel: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// How to show it
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: StatusFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StatusFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DestroyArgs {
+    /// Domains or machines
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// Also what is protected, of what is named
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FirewallCommand {
+    /// Print the table that is in force, readably
+    Show,
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        super::Cli::command().debug_assert();
+    }
+}

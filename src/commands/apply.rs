@@ -1,0 +1,158 @@
+//! `anklume apply`: makes the host as the file says, then reads again.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::{DONE, Ground, lock};
+use crate::apply::{self, Bounds, Outcome, Report};
+use crate::cli::{ApplyArgs, Global};
+use crate::failure::{Hinted, Unfinished};
+use crate::incus::door::ThisHost;
+use crate::incus::trouble;
+use crate::plan::{Plan, Why};
+use crate::render::{self, progress::Progress};
+use crate::resources::planner::Options;
+use crate::ui::{Style, Ui};
+
+/// Plan, question, run, look again.
+pub(crate) async fn run(global: &Global, args: &ApplyArgs, ui: Ui) -> Result<ExitCode> {
+    let _lock = lock::take("apply")?;
+    let options = Options::from(&args.scope);
+    let ground = Ground::read(global, false, ui).await?;
+    let plan = ground.plan(&options, false, ui).await?;
+    must_be_told(&plan)?;
+    ui.print(render::text::plan(&plan, &ground.desired, &ui.out));
+    if plan.actions.is_empty() {
+        return left_over(&plan);
+    }
+    if !args.yes && !agreed(ui, "Do this?")? {
+        return Err(Unfinished("nothing was changed".into()).into());
+    }
+    let bounds = bounds(args.parallel);
+    let mut report = carry_out(&plan, bounds, ui).await?;
+    let mut ground = Ground::read(global, false, ui).await?;
+    let mut again = ground.plan(&options, false, ui).await?;
+    if report.wants_another_look() && !again.actions.is_empty() {
+        // Somebody made the same things at the same time, or an earlier run that was cut off had calls under way.
+        ui.say("some of it had been made in the meantime: looking again");
+        report = carry_out(&again, bounds, ui).await?;
+        ground = Ground::read(global, false, ui).await?;
+        again = ground.plan(&options, false, ui).await?;
+    }
+    verdict(&report, &again, ui)
+}
+
+/// Asks on a terminal. Without one nobody can agree: that is said as an error, with what to type.
+pub(super) fn agreed(ui: Ui, question: &str) -> Result<bool> {
+    if !ui.can_ask {
+        return Err(Hinted::new("there is no terminal to ask on, so nothing was changed", "say `--yes`").into());
+    }
+    Ok(ui.ask(question))
+}
+
+/// An apply whose isolation cannot be loaded starts nothing; better to know before anything is written.
+pub(super) fn must_be_told(plan: &Plan) -> Result<()> {
+    match plan.held.iter().find(|held| held.why == Why::Unknown) {
+        Some(held) => Err(Hinted::new(
+            format!("nothing was changed: {}", held.message),
+            "the domains are kept apart by nftables, which root alone may change: `sudo anklume apply`",
+        )
+        .into()),
+        None => Ok(()),
+    }
+}
+
+/// How many at once, from the command line or the processors.
+pub(super) fn bounds(parallel: Option<u16>) -> Bounds {
+    let cpus = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let bounds = Bounds::for_cpus(cpus);
+    match parallel {
+        Some(all) => Bounds { all: all.into(), heavy: bounds.heavy.min(all.into()) },
+        None => bounds,
+    }
+}
+
+/// Runs a plan with progress and signals, and tells what failed.
+pub(super) async fn carry_out(plan: &Plan, bounds: Bounds, ui: Ui) -> Result<Report> {
+    let (tell, stop) = watch::channel(false);
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be caught")?;
+    let mut terminate = signal(SignalKind::terminate()).context("signals cannot be caught")?;
+    let listen = tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            let _ = tell.send(true);
+        }
+    });
+    let progress = Progress::new(ui, plan.actions.len());
+    let report = apply::run(plan, Arc::new(ThisHost), bounds, &progress, stop).await;
+    listen.abort();
+    drop(progress);
+    tell_failures(plan, &report, ui);
+    Ok(report)
+}
+
+fn tell_failures(plan: &Plan, report: &Report, ui: Ui) {
+    let mut hints = Vec::new();
+    for (action, outcome) in plan.actions.iter().zip(&report.outcomes) {
+        match outcome {
+            Outcome::Failed(error) => {
+                let failed = ui.err.paint(Style::Red, "failed:");
+                ui.say(format!("{failed} {} {}: {error}", action.verb.word(), action.id));
+                hints.extend(trouble::hint(error));
+            }
+            Outcome::Skipped { because } => {
+                let because = &plan.actions[*because];
+                let skipped = ui.err.paint(Style::Yellow, "skipped:");
+                let because = format!("{} {}", because.verb.word(), because.id);
+                ui.say(format!("{skipped} {} {}, which needs: {because}", action.verb.word(), action.id));
+            }
+            Outcome::Done | Outcome::Stopped => {}
+        }
+    }
+    hints.dedup();
+    for hint in hints {
+        ui.say(format!("{} {hint}", ui.err.paint(Style::Cyan, "hint:")));
+    }
+}
+
+fn verdict(report: &Report, again: &Plan, ui: Ui) -> Result<ExitCode> {
+    let count = |pick: fn(&Outcome) -> bool| report.outcomes.iter().filter(|outcome| pick(outcome)).count();
+    let done = count(|outcome| matches!(outcome, Outcome::Done));
+    let failed = count(|outcome| matches!(outcome, Outcome::Failed(_)));
+    let skipped = count(|outcome| matches!(outcome, Outcome::Skipped { .. }));
+    let stopped = count(|outcome| matches!(outcome, Outcome::Stopped));
+    let mut line = format!("{done} done");
+    for (count, word) in [(failed, "failed"), (skipped, "skipped"), (stopped, "not begun")] {
+        if count > 0 {
+            line.push_str(&format!(", {count} {word}"));
+        }
+    }
+    if !report.is_clean() {
+        let hint = "run `anklume apply` again: it does what is left";
+        return Err(Hinted::new(format!("not everything was done: {line}"), hint).into());
+    }
+    ui.say(format!("{line}."));
+    if !again.actions.is_empty() {
+        let names: Vec<String> = again.actions.iter().map(|action| action.id.to_string()).collect();
+        let message = format!("something is different still, or again: {}", names.join(", "));
+        return Err(Hinted::new(message, "`anklume plan` shows it").into());
+    }
+    left_over(again)
+}
+
+/// Nothing is left to do, but perhaps something that this run was not to do.
+fn left_over(plan: &Plan) -> Result<ExitCode> {
+    let waiting = plan.held.iter().filter(|held| !matches!(held.why, Why::Orphan | Why::Protected)).count();
+    if waiting > 0 {
+        let message = format!("not everything is as the file says: {waiting} not made, see `!` in the plan");
+        return Err(Hinted::new(message, "`anklume plan` shows them, each with what makes it").into());
+    }
+    Ok(DONE)
+}

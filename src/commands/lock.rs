@@ -1,0 +1,69 @@
+//! One writer at a time: a lock that names its holder.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::failure::Hinted;
+
+/// Held until it is dropped, or the process ends in whatever way.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+/// Takes the lock for a command, or says who has it.
+pub(crate) fn take(command: &str) -> Result<Lock> {
+    take_at(&place(), command)
+}
+
+/// `/run/anklume/lock` for root; others have a directory of their own.
+fn place() -> PathBuf {
+    let run = Path::new("/run/anklume");
+    if std::fs::create_dir_all(run).is_ok() {
+        return run.join("lock");
+    }
+    let own = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    own.join("anklume.lock")
+}
+
+fn take_at(place: &Path, command: &str) -> Result<Lock> {
+    let open = || format!("the lock file {} cannot be opened", place.display());
+    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(place);
+    let file = file.as_mut().map_err(|error| std::io::Error::new(error.kind(), error.to_string())).with_context(open)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let _ = file.read_to_string(&mut holder);
+            let message = format!("another anklume is at work: {}", holder.trim());
+            return Err(Hinted::new(message, "wait until it is done, then run this again").into());
+        }
+        Err(TryLockError::Error(error)) => return Err(error).with_context(open),
+    }
+    // The name of the holder is for people; the lock itself is the kernel's.
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown user".into());
+    let _ = file.set_len(0).and_then(|()| file.rewind());
+    let _ = writeln!(file, "`anklume {command}` of {user}, process {}", std::process::id());
+    let file = file.try_clone().with_context(open)?;
+    Ok(Lock { _file: file })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_one_is_told_who_holds_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("lock");
+        let held = take_at(&place, "apply").unwrap();
+        let refused = take_at(&place, "destroy").unwrap_err().to_string();
+        assert!(refused.contains("`anklume apply`"), "{refused}");
+        assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
+        drop(held);
+        take_at(&place, "destroy").unwrap();
+    }
+}

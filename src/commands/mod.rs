@@ -1,0 +1,142 @@
+//! One verb per file; here is what they share: from the file and the host to a plan.
+
+pub(crate) mod apply;
+pub(crate) mod check;
+pub(crate) mod destroy;
+pub(crate) mod firewall;
+pub(crate) mod lock;
+pub(crate) mod plan;
+pub(crate) mod preflight;
+pub(crate) mod status;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+
+use crate::cli::{Cli, Command, FirewallCommand, Global, Scope};
+use crate::failure::{Hinted, WrongInput};
+use crate::host::facts::Facts;
+use crate::incus::door::ThisHost;
+use crate::incus::live::Live;
+use crate::incus::server::Server;
+use crate::infra::problem::{Level, Problem};
+use crate::infra::{self, Loaded};
+use crate::plan::Plan;
+use crate::resolve::desired::Desired;
+use crate::resolve::{self, Holds};
+use crate::resources::planner::{self, Conflict, Options};
+use crate::ui::Ui;
+use crate::host;
+
+/// Nothing differs, everything done.
+pub(crate) const DONE: ExitCode = ExitCode::SUCCESS;
+
+/// Runs the command.
+pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<ExitCode> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Check => check::run(global, ui),
+        Command::Plan(args) => plan::run(global, &args, ui).await,
+        Command::Apply(args) => apply::run(global, &args, ui).await,
+        Command::Status(args) => status::run(global, &args, ui).await,
+        Command::Destroy(args) => destroy::run(global, &args, ui).await,
+        Command::Firewall(FirewallCommand::Show) => firewall::show(ui).await,
+    }
+}
+
+/// The file, read and found good; its warnings are said.
+pub(crate) fn load(global: &Global, ui: Ui) -> Result<Loaded> {
+    let loaded = infra::load(global.file.as_deref()).map_err(|failure| wrong_input(&failure.draw(ui), ui))?;
+    say_problems(&loaded, &loaded.problems, ui)?;
+    Ok(loaded)
+}
+
+/// Says warnings; errors among them end the run.
+pub(crate) fn say_problems(loaded: &Loaded, problems: &[Problem], ui: Ui) -> Result<()> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let drawn = infra::draw(problems, &loaded.sources, ui.err.color, ui.err.width);
+    if problems.iter().any(|problem| problem.level == Level::Error) {
+        return Err(wrong_input(&drawn, ui));
+    }
+    ui.say(drawn.trim_end());
+    Ok(())
+}
+
+fn wrong_input(drawn: &str, _ui: Ui) -> anyhow::Error {
+    WrongInput(drawn.trim_end().to_owned()).into()
+}
+
+/// Everything that a plan is made from.
+pub(crate) struct Ground {
+    pub(crate) loaded: Loaded,
+    pub(crate) desired: Desired,
+    pub(crate) live: Live,
+}
+
+impl Ground {
+    /// Reads the file and the host, all reads at once. Offline, the host is an empty one.
+    pub(crate) async fn read(global: &Global, offline: bool, ui: Ui) -> Result<Self> {
+        let loaded = load(global, ui)?;
+        let context = host::facts::read_context(std::path::Path::new("/"), global.yolo);
+        let (live, facts) = if offline {
+            (Live::empty(), context)
+        } else {
+            let (live, networks) = tokio::join!(Live::read(&ThisHost), host::facts::read_networks(&ThisHost));
+            let facts = Facts { ..networks.context("the addresses of this host cannot be read")?.with(context) };
+            (live.context("Incus cannot be read")?, facts)
+        };
+        say_problems(&loaded, &infra::host_rules(&loaded.infra, &facts), ui)?;
+        let (desired, problems) = resolve::resolve(&loaded.infra, &facts, &Holds::of(&live, &loaded.infra.project_name));
+        say_problems(&loaded, &problems, ui)?;
+        Ok(Self { loaded, desired, live })
+    }
+
+    /// The plan; where it changes something, what only the server knows is asked and checked.
+    pub(crate) async fn plan(&self, options: &Options, offline: bool, ui: Ui) -> Result<Plan> {
+        self.check_targets(&options.target)?;
+        let plan = planner::plan(&self.desired, &self.live, None, options).map_err(conflicts)?;
+        if plan.actions.is_empty() || offline {
+            return Ok(plan);
+        }
+        if self.live.pools.is_empty() {
+            return Err(Hinted::new("Incus has no storage pool yet", "make one: `incus admin init --minimal`").into());
+        }
+        let server = Server::read(&ThisHost).await.context("the Incus server cannot be asked")?;
+        let plan = planner::plan(&self.desired, &self.live, Some(&server), options).map_err(conflicts)?;
+        let problems = preflight::problems(&self.desired, &plan, &server);
+        say_problems(&self.loaded, &problems, ui)?;
+        preflight::ask_outside(&self.loaded, &self.desired, &plan, ui).await?;
+        Ok(plan)
+    }
+
+    fn check_targets(&self, targets: &[String]) -> Result<()> {
+        for name in targets {
+            let domains = &self.desired.domains;
+            let known = domains.iter().any(|domain| {
+                domain.name == *name
+                    || domain.machines.iter().any(|machine| machine.name == *name || machine.instance == *name)
+            });
+            if !known {
+                let message = format!("no domain or machine is called `{name}`");
+                return Err(Hinted::new(message, "`anklume status` lists them").into());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<&Scope> for Options {
+    fn from(scope: &Scope) -> Self {
+        Self { prune: scope.prune, restart: scope.restart, target: scope.target.clone() }
+    }
+}
+
+/// All conflicts as one error.
+pub(crate) fn conflicts(conflicts: Vec<Conflict>) -> anyhow::Error {
+    let mut helps: Vec<String> = conflicts.iter().map(|conflict| conflict.help.clone()).collect();
+    helps.dedup();
+    let messages: Vec<String> = conflicts.into_iter().map(|conflict| conflict.message).collect();
+    Hinted::new(messages.join("\n       "), helps.join("\n      ")).into()
+}

@@ -1,0 +1,139 @@
+//! The table as a step of a plan: read, compared, loaded.
+
+use std::collections::BTreeSet;
+
+use super::live::{LiveTable, parse_live};
+use super::ruleset::{batch, removal};
+use super::wall::{End, Wall};
+use crate::incus::call::Call;
+use crate::incus::door::{CallError, Host};
+use crate::plan::{Action, Field, Id, Impact, Kind, Verb};
+use crate::resources::Found;
+
+/// What the kernel says of our table.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Table {
+    Known(Option<LiveTable>),
+    /// It cannot be read; why.
+    Unknown(String),
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self::Known(None)
+    }
+}
+
+impl Table {
+    /// Asks the kernel. Not being allowed to is not an error yet: a plan can be made without.
+    pub(crate) async fn read(host: &impl Host) -> Self {
+        // Listing a table that is not there fails; listing all of the family does not.
+        match host.call(&Call::nft(["-j", "list", "ruleset", "inet"])).await {
+            Ok(bytes) => parse_live(&bytes).map_or_else(|error| Self::Unknown(error.to_string()), Self::Known),
+            Err(error) => Self::Unknown(match error {
+                CallError::Failed { said, .. } => said.lines().next().unwrap_or_default().to_owned(),
+                other => other.to_string(),
+            }),
+        }
+    }
+}
+
+/// What is to be done about the table.
+pub(crate) enum Step {
+    Nothing,
+    Load(Action),
+    Unknown(String),
+}
+
+/// Compares the table with what the wall asks for.
+pub(crate) fn action(wall: &Wall, table: &Table) -> Step {
+    let live = match table {
+        Table::Known(live) => live.as_ref(),
+        Table::Unknown(why) => return Step::Unknown(why.clone()),
+    };
+    if wall.bridges.is_empty() {
+        return live.map_or(Step::Nothing, |_| Step::Load(delete("no domain is left")));
+    }
+    let wanted = LiveTable::wanted(wall);
+    match live {
+        Some(live) if *live == wanted => Step::Nothing,
+        Some(live) => Step::Load(load(wall, Verb::Update, differences(&wanted, live), "loaded in one transaction")),
+        None => Step::Load(load(wall, Verb::Create, described(wall), "loaded before any machine starts")),
+    }
+}
+
+/// The table without the bridges that are deleted in this plan; loaded after they are gone, since until then they are
+/// kept apart.
+pub(crate) fn last_action(wall: &Wall, deleted: &[&Found]) -> Option<Action> {
+    let gone: BTreeSet<&String> =
+        deleted.iter().filter(|found| found.id.kind == Kind::Network).map(|found| &found.id.name).collect();
+    let rest = without(wall, &gone);
+    if rest == *wall {
+        return None;
+    }
+    if rest.bridges.is_empty() {
+        return Some(delete("no domain is left"));
+    }
+    let gone: Vec<String> = gone.into_iter().filter(|name| wall.bridges.contains_key(*name)).cloned().collect();
+    let field =
+        Field { key: "bridges".into(), before: Some(gone.join(", ")), after: None, impact: Impact::Live };
+    Some(load(&rest, Verb::Update, vec![field], "the bridges that are gone leave the table"))
+}
+
+/// A wall without some of its bridges.
+pub(crate) fn without(wall: &Wall, gone: &BTreeSet<&String>) -> Wall {
+    let names = |end: &End| match end {
+        End::Host => false,
+        End::Domain { bridge } | End::Machine { bridge, .. } => gone.contains(bridge),
+    };
+    let mut rest = wall.clone();
+    rest.bridges.retain(|bridge, _| !gone.contains(bridge));
+    rest.offline.retain(|bridge| !gone.contains(bridge));
+    rest.openings.retain(|opening| !names(&opening.from) && !names(&opening.to));
+    rest
+}
+
+/// The dry run: does the kernel take this table?
+pub(crate) fn check(wall: &Wall) -> Call {
+    Call::nft(["-j", "-c", "-f", "-"]).body(batch(wall))
+}
+
+fn load(wall: &Wall, verb: Verb, fields: Vec<Field>, note: &str) -> Action {
+    fence(verb, fields, note, Call::nft(["-j", "-f", "-"]).body(batch(wall)))
+}
+
+fn delete(note: &str) -> Action {
+    fence(Verb::Delete, Vec::new(), note, Call::nft(["-j", "-f", "-"]).body(removal()))
+}
+
+fn fence(verb: Verb, fields: Vec<Field>, note: &str, call: Call) -> Action {
+    Action {
+        id: Id::global(Kind::Firewall, "inet anklume"),
+        domain: String::new(),
+        verb,
+        fields,
+        impact: Impact::Live,
+        note: note.to_owned(),
+        heavy: false,
+        calls: vec![call],
+        after: Vec::new(),
+    }
+}
+
+/// What a new table does, in a few words.
+fn described(wall: &Wall) -> Vec<Field> {
+    let field = |key: &str, after: String| Field { key: key.into(), before: None, after: Some(after), impact: Impact::Live };
+    let list = |names: Vec<&str>| names.join(", ");
+    let mut fields = vec![field("kept apart", list(wall.bridges.keys().map(String::as_str).collect()))];
+    if !wall.offline.is_empty() {
+        fields.push(field("no internet", list(wall.offline.iter().map(String::as_str).collect())));
+    }
+    let mut policies: Vec<&str> = wall.openings.iter().map(|opening| opening.policy.as_str()).collect();
+    policies.dedup();
+    fields.extend(policies.into_iter().map(|policy| field("policy", policy.to_owned())));
+    fields
+}
+
+fn differences(_wanted: &LiveTable, _live: &LiveTable) -> Vec<Field> {
+    Vec::new()
+}
