@@ -142,13 +142,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(plan: &'a Plan, bounds: Bounds) -> Self {
-        Self {
-            plan,
-            bounds,
-            progress: vec![Progress::Waiting; plan.actions.len()],
-            under_way: 0,
-            heavy_under_way: 0,
-        }
+        Self { plan, bounds, progress: vec![Progress::Waiting; plan.actions.len()], under_way: 0, heavy_under_way: 0 }
     }
 
     /// The next action that can begin, which is then under way.
@@ -178,9 +172,7 @@ impl<'a> Run<'a> {
     /// Gives up what needs something that did not end well. Plans are in order, so that one pass is enough.
     fn skip(&mut self, told: impl Fn(usize, &Outcome)) {
         for at in 0..self.progress.len() {
-            let failed = |before: &&usize| {
-                matches!(&self.progress[**before], Progress::Over(outcome) if !matches!(outcome, Outcome::Done))
-            };
+            let failed = |before: &&usize| matches!(&self.progress[**before], Progress::Over(outcome) if !matches!(outcome, Outcome::Done));
             if !matches!(self.progress[at], Progress::Waiting) {
                 continue;
             }

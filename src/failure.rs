@@ -25,7 +25,23 @@ impl Hinted {
 /// Problems of the file, drawn at their places.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct WrongInput(pub(crate) String);
+pub(crate) struct WrongInput(String);
+
+impl WrongInput {
+    /// From problems as they are drawn.
+    pub(crate) fn drawn(drawn: &str) -> Self {
+        Self(drawn.trim_end().to_owned())
+    }
+
+    /// From a file that is not there, or cannot be read.
+    pub(crate) fn plain(message: &str, help: Option<&str>, surface: &Surface) -> Self {
+        let mut text = format!("{} {message}", surface.paint(Style::Red, "error:"));
+        if let Some(help) = help {
+            let _ = write!(text, "\n{} {help}", surface.paint(Style::Cyan, "hint:"));
+        }
+        Self(text)
+    }
+}
 
 /// Something was not done and has been told already.
 #[derive(Debug, thiserror::Error)]

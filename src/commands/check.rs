@@ -7,9 +7,9 @@ use anyhow::Result;
 use super::{DONE, load, say_problems};
 use crate::cli::Global;
 use crate::host::facts;
+use crate::infra;
 use crate::resolve::{self, Holds};
 use crate::ui::Ui;
-use crate::infra;
 
 /// Reads, checks, and says how many domains and machines there are.
 pub(crate) fn run(global: &Global, ui: Ui) -> Result<ExitCode> {

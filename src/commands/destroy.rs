@@ -72,7 +72,8 @@ impl<'a> Named<'a> {
 
     fn is(&self, found: &Found, name: &str) -> bool {
         let domain = found.marks.as_ref().is_some_and(|marks| marks.domain == name);
-        let machine = found.id.kind == Kind::Instance && (found.id.name == name || self.instance(name) == Some(&found.id.name));
+        let machine =
+            found.id.kind == Kind::Instance && (found.id.name == name || self.instance(name) == Some(&found.id.name));
         domain || machine
     }
 

@@ -32,7 +32,8 @@ fn place() -> PathBuf {
 fn take_at(place: &Path, command: &str) -> Result<Lock> {
     let open = || format!("the lock file {} cannot be opened", place.display());
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(place);
-    let file = file.as_mut().map_err(|error| std::io::Error::new(error.kind(), error.to_string())).with_context(open)?;
+    let file =
+        file.as_mut().map_err(|error| std::io::Error::new(error.kind(), error.to_string())).with_context(open)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {

@@ -15,6 +15,7 @@ use anyhow::{Context as _, Result};
 
 use crate::cli::{Cli, Command, FirewallCommand, Global, Scope};
 use crate::failure::{Hinted, WrongInput};
+use crate::host;
 use crate::host::facts::Facts;
 use crate::incus::door::ThisHost;
 use crate::incus::live::Live;
@@ -26,7 +27,6 @@ use crate::resolve::desired::Desired;
 use crate::resolve::{self, Holds};
 use crate::resources::planner::{self, Conflict, Options};
 use crate::ui::Ui;
-use crate::host;
 
 /// Nothing differs, everything done.
 pub(crate) const DONE: ExitCode = ExitCode::SUCCESS;
@@ -46,7 +46,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<ExitCode> {
 
 /// The file, read and found good; its warnings are said.
 pub(crate) fn load(global: &Global, ui: Ui) -> Result<Loaded> {
-    let loaded = infra::load(global.file.as_deref()).map_err(|failure| wrong_input(&failure.draw(ui), ui))?;
+    let loaded = infra::load(global.file.as_deref()).map_err(|failure| unusable(failure, ui))?;
     say_problems(&loaded, &loaded.problems, ui)?;
     Ok(loaded)
 }
@@ -58,14 +58,19 @@ pub(crate) fn say_problems(loaded: &Loaded, problems: &[Problem], ui: Ui) -> Res
     }
     let drawn = infra::draw(problems, &loaded.sources, ui.err.color, ui.err.width);
     if problems.iter().any(|problem| problem.level == Level::Error) {
-        return Err(wrong_input(&drawn, ui));
+        return Err(WrongInput::drawn(&drawn).into());
     }
     ui.say(drawn.trim_end());
     Ok(())
 }
 
-fn wrong_input(drawn: &str, _ui: Ui) -> anyhow::Error {
-    WrongInput(drawn.trim_end().to_owned()).into()
+fn unusable(failure: infra::Failure, ui: Ui) -> anyhow::Error {
+    match failure {
+        infra::Failure::Unreadable { message, help } => WrongInput::plain(&message, help.as_deref(), &ui.err).into(),
+        infra::Failure::Invalid { problems, sources } => {
+            WrongInput::drawn(&infra::draw(&problems, &sources, ui.err.color, ui.err.width)).into()
+        }
+    }
 }
 
 /// Everything that a plan is made from.
@@ -83,12 +88,12 @@ impl Ground {
         let (live, facts) = if offline {
             (Live::empty(), context)
         } else {
-            let (live, networks) = tokio::join!(Live::read(&ThisHost), host::facts::read_networks(&ThisHost));
-            let facts = Facts { ..networks.context("the addresses of this host cannot be read")?.with(context) };
-            (live.context("Incus cannot be read")?, facts)
+            let (live, facts) = tokio::join!(Live::read(&ThisHost), host::gather::read(&ThisHost, context));
+            (live.context("Incus cannot be read")?, facts.context("the addresses of this host cannot be read")?)
         };
         say_problems(&loaded, &infra::host_rules(&loaded.infra, &facts), ui)?;
-        let (desired, problems) = resolve::resolve(&loaded.infra, &facts, &Holds::of(&live, &loaded.infra.project_name));
+        let (desired, problems) =
+            resolve::resolve(&loaded.infra, &facts, &Holds::of(&live, &loaded.infra.project_name));
         say_problems(&loaded, &problems, ui)?;
         Ok(Self { loaded, desired, live })
     }

@@ -8,7 +8,6 @@ use super::wall::{End, Wall};
 use crate::incus::call::Call;
 use crate::incus::door::{CallError, Host};
 use crate::plan::{Action, Field, Id, Impact, Kind, Verb};
-use crate::resources::Found;
 
 /// What the kernel says of our table.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,19 +63,17 @@ pub(crate) fn action(wall: &Wall, table: &Table) -> Step {
 
 /// The table without the bridges that are deleted in this plan; loaded after they are gone, since until then they are
 /// kept apart.
-pub(crate) fn last_action(wall: &Wall, deleted: &[&Found]) -> Option<Action> {
-    let gone: BTreeSet<&String> =
-        deleted.iter().filter(|found| found.id.kind == Kind::Network).map(|found| &found.id.name).collect();
-    let rest = without(wall, &gone);
+pub(crate) fn last_action(wall: &Wall, gone: &BTreeSet<&String>) -> Option<Action> {
+    let rest = without(wall, gone);
     if rest == *wall {
         return None;
     }
     if rest.bridges.is_empty() {
         return Some(delete("no domain is left"));
     }
-    let gone: Vec<String> = gone.into_iter().filter(|name| wall.bridges.contains_key(*name)).cloned().collect();
-    let field =
-        Field { key: "bridges".into(), before: Some(gone.join(", ")), after: None, impact: Impact::Live };
+    let gone: Vec<&str> =
+        gone.iter().filter(|name| wall.bridges.contains_key(**name)).map(|name| name.as_str()).collect();
+    let field = Field { key: "bridges".into(), before: Some(gone.join(", ")), after: None, impact: Impact::Live };
     Some(load(&rest, Verb::Update, vec![field], "the bridges that are gone leave the table"))
 }
 
@@ -122,7 +119,8 @@ fn fence(verb: Verb, fields: Vec<Field>, note: &str, call: Call) -> Action {
 
 /// What a new table does, in a few words.
 fn described(wall: &Wall) -> Vec<Field> {
-    let field = |key: &str, after: String| Field { key: key.into(), before: None, after: Some(after), impact: Impact::Live };
+    let field =
+        |key: &str, after: String| Field { key: key.into(), before: None, after: Some(after), impact: Impact::Live };
     let list = |names: Vec<&str>| names.join(", ");
     let mut fields = vec![field("kept apart", list(wall.bridges.keys().map(String::as_str).collect()))];
     if !wall.offline.is_empty() {

@@ -1,5 +1,6 @@
 //! The `inet anklume` table: rules from policies, reading back, loading.
 
+pub(crate) mod fence;
 #[cfg(test)]
 mod kernel;
 pub(crate) mod live;
@@ -7,5 +8,6 @@ pub(crate) mod openings;
 pub(crate) mod ruleset;
 #[cfg(test)]
 mod sample;
+pub(crate) mod show;
 mod syntax;
 pub(crate) mod wall;

@@ -23,3 +23,7 @@ pub(crate) struct HostNetwork {
     pub(crate) interface: String,
     pub(crate) network: IpNet,
 }
+
+pub(crate) fn read_context(_root: &std::path::Path, yolo: bool) -> Facts {
+    Facts { yolo, ..Facts::default() }
+}

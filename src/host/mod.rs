@@ -1,3 +1,4 @@
 //! Facts of this host.
 
 pub(crate) mod facts;
+pub(crate) mod gather;

@@ -25,7 +25,10 @@ pub(crate) enum Input {
     Body(Value),
     /// What the API says of `path` at that moment, with the change made to it: an `edit` replaces everything, so what
     /// Incus or the user put there since the plan was made has to be in it.
-    Edited { path: String, edit: Edit },
+    Edited {
+        path: String,
+        edit: Edit,
+    },
 }
 
 impl Call {
@@ -93,13 +96,7 @@ impl Call {
             Input::Edited { path, edit } => {
                 let mut text = String::new();
                 let filter = edit.jq(&hide);
-                let _ = write!(
-                    text,
-                    "incus query {} |\n  jq {} |\n  {}",
-                    quoted(path),
-                    quoted(&filter),
-                    self.words()
-                );
+                let _ = write!(text, "incus query {} |\n  jq {} |\n  {}", quoted(path), quoted(&filter), self.words());
                 text
             }
         }

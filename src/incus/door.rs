@@ -106,8 +106,7 @@ fn is_passing(said: &str) -> bool {
 /// Runs a read and parses its answer.
 pub(crate) async fn json(host: &impl Host, call: &Call) -> Result<Value, CallError> {
     let bytes = host.call(call).await?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| CallError::Garbled { call: call.words(), why: error.to_string() })
+    serde_json::from_slice(&bytes).map_err(|error| CallError::Garbled { call: call.words(), why: error.to_string() })
 }
 
 #[cfg(test)]

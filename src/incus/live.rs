@@ -25,8 +25,7 @@ impl Live {
     /// Reads everything at once: one call a kind, however many domains there are. A failed read is an error, never an
     /// empty host.
     pub(crate) async fn read(host: &impl Host) -> Result<Self, CallError> {
-        let [projects, networks, profiles, instances] =
-            RESOURCES.map(|resource| Call::query(resource.listing()));
+        let [projects, networks, profiles, instances] = RESOURCES.map(|resource| Call::query(resource.listing()));
         let pools = Call::query("/1.0/storage-pools?recursion=1");
         let (projects, networks, profiles, instances, pools, table) = tokio::join!(
             json(host, &projects),

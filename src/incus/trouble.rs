@@ -44,15 +44,16 @@ const HINTS: [(&str, &str, &str); 12] = [
     ("incus", "Failed to detect requested GPU device", "`incus info --resources` shows the GPUs of this host"),
     ("incus", "Instance is protected", "protected machines go only by name: `anklume destroy NAME --force`"),
     ("incus", "The network is currently in use", "`incus network show NAME` lists who uses it"),
-    ("incus", "Only empty projects can be removed", "`incus list --project NAME` and `incus image list --project NAME` show what is left"),
+    (
+        "incus",
+        "Only empty projects can be removed",
+        "`incus list --project NAME` and `incus image list --project NAME` show what is left",
+    ),
     ("nft", "Operation not permitted", "nftables can be read and changed by root only: run as root"),
 ];
 
 fn said_hint(program: &str, said: &str) -> Option<String> {
-    HINTS
-        .iter()
-        .find(|(of, words, _)| *of == program && said.contains(words))
-        .map(|(_, _, hint)| (*hint).to_owned())
+    HINTS.iter().find(|(of, words, _)| *of == program && said.contains(words)).map(|(_, _, hint)| (*hint).to_owned())
 }
 
 #[cfg(test)]

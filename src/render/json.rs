@@ -8,8 +8,7 @@ use crate::resolve::desired::Desired;
 
 /// `{"infra", "actions", "held", "later", "totals"}`; the same input gives the same bytes.
 pub(crate) fn plan(plan: &Plan, desired: &Desired) -> String {
-    let later: Vec<Value> =
-        desired.later.iter().map(|later| json!({"path": later.path, "what": later.what})).collect();
+    let later: Vec<Value> = desired.later.iter().map(|later| json!({"path": later.path, "what": later.what})).collect();
     let value = json!({
         "infra": desired.infra,
         "actions": plan.actions,

@@ -3,6 +3,7 @@
 mod addresses;
 pub(crate) mod desired;
 mod devices;
+mod holds;
 mod later;
 mod limits;
 mod machines;

@@ -40,12 +40,7 @@ pub(crate) fn shown(key: &Key, value: &str) -> String {
 }
 
 /// Compares what is wanted now, or was applied before; what a user set by hand beside it stays.
-pub(crate) fn changes(
-    wanted: &Wanted,
-    found: &Found,
-    resource: &dyn Resource,
-    server: Option<&Server>,
-) -> Vec<Change> {
+pub(crate) fn changes(wanted: &Wanted, found: &Found, resource: &dyn Resource, server: Option<&Server>) -> Vec<Change> {
     let none = BTreeSet::new();
     let applied = found.marks.as_ref().map_or(&none, |marks| &marks.applied);
     let keys: BTreeSet<&Key> = wanted.fields.keys().chain(applied).collect();

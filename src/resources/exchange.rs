@@ -12,7 +12,10 @@ use crate::plan::{Action, Field, Id, Impact, Kind, Verb};
 /// What is to be done about an address that somebody else holds.
 pub(crate) enum Taking {
     /// The holder is to have another one, and gives this one up first.
-    Release { holder: Id, action: Action },
+    Release {
+        holder: Id,
+        action: Action,
+    },
     Conflict(Conflict),
 }
 
@@ -42,7 +45,9 @@ pub(crate) fn taken(wanted: &[Wanted], live: &Live, deleted: &[&Found], restart:
         Taking::Release { holder, .. } => Some(holder.clone()),
         Taking::Conflict(_) => None,
     });
-    takings.dedup_by(|a, b| matches!((a, b), (Taking::Release { holder: a, .. }, Taking::Release { holder: b, .. }) if a == b));
+    takings.dedup_by(
+        |a, b| matches!((a, b), (Taking::Release { holder: a, .. }, Taking::Release { holder: b, .. }) if a == b),
+    );
     let mine = |holder: &Id| wanted.iter().find(|wanted| wanted.id == *holder);
     takings.retain(|taking| match taking {
         Taking::Release { holder, .. } => mine(holder).is_some(),

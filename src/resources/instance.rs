@@ -51,7 +51,8 @@ impl Resource for Instances {
     }
 
     fn wanted(&self, desired: &Desired) -> Vec<Wanted> {
-        let of_domain = |domain: &Domain| domain.machines.iter().map(|machine| wanted(domain, machine)).collect::<Vec<_>>();
+        let of_domain =
+            |domain: &Domain| domain.machines.iter().map(|machine| wanted(domain, machine)).collect::<Vec<_>>();
         desired.domains.iter().flat_map(of_domain).collect()
     }
 
@@ -93,12 +94,10 @@ impl Resource for Instances {
     fn impact(&self, key: &Key, found: &Found, server: Option<&Server>) -> Impact {
         let name = &found.id.name;
         match key {
-            Key::Type => {
-                Impact::Rebuild(format!(
-                    "Incus cannot turn a container into a virtual machine or back; \
+            Key::Type => Impact::Rebuild(format!(
+                "Incus cannot turn a container into a virtual machine or back; \
                      `anklume destroy {name}` and `anklume apply` make it anew, its data is lost"
-                ))
-            }
+            )),
             Key::Image => Impact::Rebuild(format!(
                 "`anklume destroy {name}` and `anklume apply` make it anew from the other image, its data is lost"
             )),
@@ -188,7 +187,8 @@ fn is_live_on_vm(key: &str) -> bool {
 
 /// What Incus 6.0.4 takes on a running container and acts upon at the next start only.
 fn is_live_on_container(key: &str) -> bool {
-    let at_start = ["raw.", "nvidia.", "security.idmap.", "security.syscalls.", "limits.kernel.", "linux.kernel_modules"];
+    let at_start =
+        ["raw.", "nvidia.", "security.idmap.", "security.syscalls.", "limits.kernel.", "linux.kernel_modules"];
     !at_start.iter().any(|start| key.starts_with(start)) && key != "security.privileged"
 }
 

@@ -61,6 +61,28 @@ pub(crate) fn plan(
     Ok(plan)
 }
 
+/// The plan that deletes what was named. The table keeps every bridge that still stands.
+pub(crate) fn destruction(desired: &Desired, live: &Live, removal: removal::Removal<'_>) -> Plan {
+    let options = Options::default();
+    let mut planner = Planner::new(desired, live, None, &options);
+    planner.held = removal.held;
+    for found in &removal.delete {
+        planner.steps.push(step(removal::action(found), Phase::Delete));
+    }
+    let going: BTreeSet<&Id> = removal.delete.iter().map(|found| &found.id).collect();
+    let stands = |bridge: &&String| {
+        let id = Id::global(Kind::Network, bridge.as_str());
+        live.found.contains_key(&id) && !going.contains(&id)
+    };
+    let gone: BTreeSet<&String> = desired.wall.bridges.keys().filter(|bridge| !stands(bridge)).collect();
+    if going.iter().any(|id| id.kind == Kind::Network)
+        && let Some(action) = fence::last_action(&desired.wall, &gone)
+    {
+        planner.steps.push(step(action, Phase::LastFence));
+    }
+    planner.finish()
+}
+
 /// What an action is for, as far as its order goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -243,9 +265,7 @@ impl<'a> Planner<'a> {
             Kind::Instance => changes.iter().any(|change| change.impact == Impact::Restart) && user.id == found.id,
             Kind::Profile => {
                 user.needs.contains(&wanted.id)
-                    && changes.iter().any(|change| {
-                        instance_impact(&change.key, user, self.server) == Impact::Restart
-                    })
+                    && changes.iter().any(|change| instance_impact(&change.key, user, self.server) == Impact::Restart)
             }
             _ => false,
         };
@@ -314,7 +334,10 @@ impl<'a> Planner<'a> {
                 domain: wanted.domain.clone(),
                 why: Why::Refused,
                 fields: Vec::new(),
-                message: format!("its state is {status}; `incus info {0} --project {1}` tells more", found.id.name, found.id.project),
+                message: format!(
+                    "its state is {status}; `incus info {0} --project {1}` tells more",
+                    found.id.name, found.id.project
+                ),
             });
         } else if let Some(verb) = instance::run_state(instance, &stands.status)
             && !(restarted && verb == Verb::Stop)
@@ -368,7 +391,8 @@ impl<'a> Planner<'a> {
         for found in deleted {
             self.steps.push(step(removal::action(found), Phase::Delete));
         }
-        if let Some(action) = fence::last_action(&self.desired.wall, deleted) {
+        let gone = deleted.iter().filter(|found| found.id.kind == Kind::Network).map(|found| &found.id.name);
+        if let Some(action) = fence::last_action(&self.desired.wall, &gone.collect()) {
             self.steps.push(step(action, Phase::LastFence));
         }
     }
@@ -380,8 +404,7 @@ impl<'a> Planner<'a> {
                 makers.entry(&step.action.id).or_default().push(index);
             }
         }
-        let before: Vec<BTreeSet<usize>> =
-            (0..self.steps.len()).map(|index| self.before(index, &makers)).collect();
+        let before: Vec<BTreeSet<usize>> = (0..self.steps.len()).map(|index| self.before(index, &makers)).collect();
         let nodes = self.steps.iter().zip(before).map(|(step, before)| Node { action: step.action.clone(), before });
         self.held.sort_by(|a, b| (&a.domain, &a.id, a.why).cmp(&(&b.domain, &b.id, b.why)));
         Plan { actions: order::sorted(nodes.collect()), held: self.held }
@@ -390,7 +413,8 @@ impl<'a> Planner<'a> {
     /// Everything that comes before a step.
     fn before(&self, index: usize, makers: &BTreeMap<&Id, Vec<usize>>) -> BTreeSet<usize> {
         let step = &self.steps[index];
-        let mut before: BTreeSet<usize> = step.needs.iter().filter_map(|id| makers.get(id)).flatten().copied().collect();
+        let mut before: BTreeSet<usize> =
+            step.needs.iter().filter_map(|id| makers.get(id)).flatten().copied().collect();
         for (other, earlier) in self.steps.iter().enumerate() {
             let first = match step.phase {
                 Phase::Fence => false,
@@ -401,7 +425,10 @@ impl<'a> Planner<'a> {
                     (earlier.phase == Phase::Fence && step.starts)
                         || (earlier.phase == Phase::Release && step.phase == Phase::Make && other != index)
                         || (other < index && earlier.restarts.iter().any(|id| step.restarts.contains(id)))
-                        || (other < index && step.phase == Phase::Run && earlier.phase == Phase::Run && earlier.action.id == step.action.id)
+                        || (other < index
+                            && step.phase == Phase::Run
+                            && earlier.phase == Phase::Run
+                            && earlier.action.id == step.action.id)
                         || (earlier.phase == Phase::Delete && frees_address(earlier, step))
                 }
             };
@@ -457,7 +484,8 @@ fn narrow(plan: &mut Plan, desired: &Desired, target: &[String]) {
         let machine = desired.domains.iter().flat_map(|domain| &domain.machines);
         let is_machine = |name: &String| {
             id.kind == Kind::Instance
-                && (id.name == *name || machine.clone().any(|machine| machine.name == *name && machine.instance == id.name))
+                && (id.name == *name
+                    || machine.clone().any(|machine| machine.name == *name && machine.instance == id.name))
         };
         target.iter().any(|name| domain == name.as_str() || is_machine(name))
     };

@@ -38,14 +38,7 @@ impl Resource for Projects {
         fields.retain(|key, _| !matches!(key, Key::Config(key) if key.starts_with("features.")));
         let marks = Marks::read(listed);
         let protected = marks.as_ref().is_some_and(|marks| marks.protected);
-        Some(Found {
-            id: Id::global(Kind::Project, name),
-            marks,
-            fields,
-            protected,
-            needs: Vec::new(),
-            instance: None,
-        })
+        Some(Found { id: Id::global(Kind::Project, name), marks, fields, protected, needs: Vec::new(), instance: None })
     }
 
     fn wanted(&self, desired: &Desired) -> Vec<Wanted> {

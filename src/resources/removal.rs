@@ -18,9 +18,8 @@ pub(crate) struct Removal<'a> {
 pub(crate) fn orphans<'a>(wanted: &[Wanted], desired: &Desired, live: &'a Live, prune: bool) -> Removal<'a> {
     let wanted_ids: BTreeSet<&Id> = wanted.iter().map(|wanted| &wanted.id).collect();
     let left_alone = |id: &Id| desired.left_alone.contains(&id.name) || desired.left_alone.contains(&id.project);
-    let is_orphan = |found: &&Found| {
-        ours(found, &desired.infra) && !wanted_ids.contains(&found.id) && !left_alone(&found.id)
-    };
+    let is_orphan =
+        |found: &&Found| ours(found, &desired.infra) && !wanted_ids.contains(&found.id) && !left_alone(&found.id);
     let orphans: Vec<&Found> = live.found.values().filter(is_orphan).filter(|found| !goes_along(found)).collect();
     if !prune {
         let held = orphans.into_iter().map(not_pruned).collect();

@@ -1,0 +1,227 @@
+//! The state of the machines by domain, and of the isolation, as text and JSON.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::json::pretty;
+use super::text::{trust_style, trust_word};
+use crate::firewall::fence::Table;
+use crate::incus::live::Live;
+use crate::infra::model::TrustLevel;
+use crate::plan::{Id, Kind, Plan};
+use crate::resolve::desired::{Desired, Domain, Machine};
+use crate::ui::{Style, Surface};
+
+/// Everything that is shown.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Status {
+    infra: String,
+    domains: Vec<DomainStatus>,
+    firewall: FirewallStatus,
+    /// What carries the mark and is not in the file.
+    orphans: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct DomainStatus {
+    name: String,
+    project: String,
+    bridge: String,
+    subnet: String,
+    trust_level: &'static str,
+    #[serde(skip)]
+    trust: TrustLevel,
+    machines: Vec<MachineStatus>,
+    /// What differs of the domain itself.
+    drift: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct MachineStatus {
+    name: String,
+    instance: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// `Running`, `Stopped`, `Frozen`, …; `Missing` where there is none yet.
+    state: String,
+    /// The address that the guest has; the one reserved for it where it does not run.
+    address: Option<String>,
+    /// What differs from the file; empty: nothing.
+    drift: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct FirewallStatus {
+    /// `in force`, `missing`, `differs`, `unknown`.
+    state: &'static str,
+    message: String,
+}
+
+impl Status {
+    /// Puts together what was read. `instances` is the list with the guests' own state.
+    pub(crate) fn new(desired: &Desired, live: &Live, plan: &Plan, instances: &Value) -> Self {
+        let instances: BTreeMap<Id, &Value> = instances
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|listed| {
+                Some((Id::within(Kind::Instance, listed["project"].as_str()?, listed["name"].as_str()?), listed))
+            })
+            .collect();
+        let drift = Drift::of(plan);
+        let domain = |domain: &Domain| DomainStatus {
+            name: domain.name.clone(),
+            project: domain.project.clone(),
+            bridge: domain.bridge.clone(),
+            subnet: domain.subnet.to_string(),
+            trust_level: trust_word(domain.trust),
+            trust: domain.trust,
+            machines: domain
+                .machines
+                .iter()
+                .map(|machine| machine_status(domain, machine, &instances, &drift))
+                .collect(),
+            drift: drift.of_domain(&domain.name),
+        };
+        Self {
+            infra: desired.infra.clone(),
+            domains: desired.domains.iter().map(domain).collect(),
+            firewall: firewall(desired, live, &drift),
+            orphans: drift.orphans,
+        }
+    }
+
+    /// As JSON.
+    pub(crate) fn json(&self) -> String {
+        pretty(&serde_json::to_value(self).unwrap_or_default())
+    }
+
+    /// As a table by domain.
+    pub(crate) fn text(&self, surface: &Surface) -> String {
+        let machines = || self.domains.iter().flat_map(|domain| &domain.machines);
+        let name = machines().map(|machine| machine.name.len()).max().unwrap_or_default();
+        let state = machines().map(|machine| machine.state.len()).max().unwrap_or_default();
+        let mut text = String::new();
+        for domain in &self.domains {
+            let painted = surface.paint(trust_style(domain.trust), &domain.name);
+            text.push_str(&format!("{painted}  {}, {}, {}\n", domain.trust_level, domain.subnet, domain.bridge));
+            if !domain.drift.is_empty() {
+                let drift = surface.paint(Style::Yellow, format!("differs: {}", domain.drift.join(", ")));
+                text.push_str(&format!("  {drift}\n"));
+            }
+            for machine in &domain.machines {
+                let style = if machine.state == "Running" { Style::Green } else { Style::Dim };
+                let stands = surface.paint(style, format!("{:state$}", machine.state));
+                let address = machine.address.as_deref().unwrap_or("-");
+                let drift = if machine.drift.is_empty() {
+                    surface.paint(Style::Dim, "as in the file")
+                } else {
+                    surface.paint(Style::Yellow, format!("differs: {}", machine.drift.join(", ")))
+                };
+                text.push_str(&format!(
+                    "  {:name$}  {:3}  {stands}  {address:15}  {drift}\n",
+                    machine.name, machine.kind
+                ));
+            }
+            text.push('\n');
+        }
+        for orphan in &self.orphans {
+            text.push_str(&format!("{} {orphan}: not in the file\n", surface.paint(Style::Yellow, '!')));
+        }
+        let style = if self.firewall.state == "in force" { Style::Green } else { Style::Red };
+        text.push_str(&format!("isolation: {}\n", surface.paint(style, &self.firewall.message)));
+        text
+    }
+}
+
+fn machine_status(
+    domain: &Domain,
+    machine: &Machine,
+    instances: &BTreeMap<Id, &Value>,
+    drift: &Drift,
+) -> MachineStatus {
+    let id = Id::within(Kind::Instance, &domain.project, &machine.instance);
+    let listed = instances.get(&id);
+    let reserved = machine.address.map(|address| address.to_string());
+    MachineStatus {
+        name: machine.name.clone(),
+        instance: machine.instance.clone(),
+        kind: if machine.vm { "vm" } else { "lxc" },
+        state: listed.and_then(|listed| listed["status"].as_str()).unwrap_or("Missing").to_owned(),
+        address: listed.and_then(|listed| guest_address(listed)).or(reserved),
+        drift: drift.of_thing(&id),
+    }
+}
+
+/// The first IPv4 address that a guest has on a NIC of its own.
+fn guest_address(listed: &Value) -> Option<String> {
+    let networks = listed["state"]["network"].as_object()?;
+    let addresses = networks.values().flat_map(|network| network["addresses"].as_array().into_iter().flatten());
+    let mut global = addresses.filter(|address| address["family"] == "inet" && address["scope"] == "global");
+    global.next().and_then(|address| address["address"].as_str()).map(str::to_owned)
+}
+
+fn firewall(desired: &Desired, live: &Live, drift: &Drift) -> FirewallStatus {
+    let (bridges, policies) = (desired.wall.bridges.len(), desired.wall.openings.len());
+    let (state, message) = match &live.table {
+        Table::Unknown(why) => ("unknown", format!("cannot be told: {why}; run as root")),
+        Table::Known(None) if bridges == 0 => ("in force", "nothing to keep apart".into()),
+        Table::Known(None) => ("missing", "GONE: nothing keeps the domains apart; `anklume apply` restores it".into()),
+        Table::Known(Some(_)) if drift.firewall => {
+            ("differs", "the table is not as the file says; `anklume apply` corrects it".into())
+        }
+        Table::Known(Some(_)) => ("in force", format!("in force, {bridges} bridges kept apart, {policies} ways open")),
+    };
+    FirewallStatus { state, message }
+}
+
+/// What differs, by thing.
+#[derive(Default)]
+struct Drift {
+    things: BTreeMap<Id, Vec<String>>,
+    domains: BTreeMap<String, Vec<String>>,
+    firewall: bool,
+    orphans: Vec<String>,
+}
+
+impl Drift {
+    fn of(plan: &Plan) -> Self {
+        use crate::plan::Why;
+        let mut drift = Self::default();
+        for action in &plan.actions {
+            drift.firewall |= action.id.kind == Kind::Firewall;
+            let keys: Vec<String> = match action.verb {
+                crate::plan::Verb::Update => action.fields.iter().map(|field| field.key.clone()).collect(),
+                verb => vec![verb.word().to_owned()],
+            };
+            drift.add(&action.id, &action.domain, keys);
+        }
+        for held in &plan.held {
+            if matches!(held.why, Why::Orphan | Why::Protected) {
+                drift.orphans.push(held.id.to_string());
+            } else {
+                let keys = held.fields.iter().map(|field| format!("{} (held back)", field.key)).collect();
+                drift.add(&held.id, &held.domain, keys);
+            }
+        }
+        drift
+    }
+
+    fn add(&mut self, id: &Id, domain: &str, keys: Vec<String>) {
+        if !matches!(id.kind, Kind::Instance | Kind::Firewall | Kind::Image) {
+            let told = keys.iter().map(|key| format!("{} {key}", id.kind));
+            self.domains.entry(domain.to_owned()).or_default().extend(told);
+        }
+        self.things.entry(id.clone()).or_default().extend(keys);
+    }
+
+    fn of_thing(&self, id: &Id) -> Vec<String> {
+        self.things.get(id).cloned().unwrap_or_default()
+    }
+
+    fn of_domain(&self, name: &str) -> Vec<String> {
+        self.domains.get(name).cloned().unwrap_or_default()
+    }
+}
