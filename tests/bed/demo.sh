@@ -79,11 +79,11 @@ show_the_walls() {   # pings from the first machine: to one of its own domain, a
     if [ "$domain" = "$from_domain" ]; then
       inside=1
       heading "$from_name reaches $name, of its own domain $domain."
-      ping_from "$from_domain" "$from_name" "$address" ' 0% packet loss' || missed "no answer"
+      ping_from "$from_domain" "$from_name" "$address" ' 0% packet loss' || missed "$from_name did not reach $name"
     else
       across=1
       heading "$from_name does not reach $name, of the domain $domain."
-      ping_from "$from_domain" "$from_name" "$address" '100% packet loss' || missed "it does"
+      ping_from "$from_domain" "$from_name" "$address" '100% packet loss' || missed "$from_name reached $name, or could not even try"
     fi
   done
   [ $across = 1 ] || missed "there is only one domain with running machines"

@@ -52,6 +52,7 @@ start_bed() {   # start_bed NAME: a helper enters the bed's cgroups, then become
       exec unshare --mount --net --pid --ipc --uts --cgroup --fork --kill-child --mount-proc --propagation private "$0" __bed "$1"' \
     "$SELF" "$name" </dev/null >>"$dir/log" 2>&1 &
   helper=$!
+  disown $helper                       # its end is no news to `run`
   remember_process "$name" unshare $helper
   while [ ! -e "$dir/state" ]; do
     kill -0 $helper 2>/dev/null && [ $tries -lt 500 ] || return 1

@@ -68,7 +68,7 @@ ensure_packages() {   # what every command that starts a bed does first; silent 
 
 cmd_install() {
   [ "$(id -u)" = 0 ] || die "installing needs root"
-  mkdir -p "$ROOT"
+  prepare_root
   local wanted=()
   exec 8>"$ROOT/.install.lock"; flock 8     # two test runs may find the same thing missing
   mapfile -t wanted < <(missing_packages; missing_optional_packages)

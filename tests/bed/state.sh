@@ -55,7 +55,11 @@ prepare_root() {
   case $(readlink -m "$ROOT")/ in
     /etc/*|/run/*|/var/lib/*|/var/log/*|/var/cache/*|/srv/*) die "SANDBOX_ROOT cannot be in $ROOT: beds have their own";;
   esac
-  mkdir -p "$BEDS" "$CACHE" && chmod 700 "$ROOT"
+  mkdir -p "$(dirname "$ROOT")" || exit
+  mkdir -m 700 "$ROOT" 2>/dev/null
+  # what is kept there is run as root: it must not be anybody else's
+  [ -O "$ROOT" ] && [ ! -L "$ROOT" ] && [ "$(stat -c %a "$ROOT")" = 700 ] || die "$ROOT is not ours alone (owner root, mode 700)"
+  mkdir -p "$BEDS" "$CACHE"
 }
 
 claim_name() {   # claim_name NAME: makes the bed's directory; only one `up` can have it
@@ -76,7 +80,8 @@ ensure_images() {   # prints the directory with the image tree; built again when
     if [ ! -d "$dir" ]; then
       find "$CACHE" -maxdepth 1 -name 'images-*' -mtime +7 -exec rm -rf {} +
       rm -rf "$dir.new"
-      "$BED/make-images" "$dir.new" --busybox "$busybox" "${options[@]}" >&2 || { rm -rf "$dir.new"; die "the images could not be made"; }
+      echo "sandbox: building the images, once" >&2
+      "$BED/make-images" "$dir.new" --busybox "$busybox" "${options[@]}" >/dev/null || { rm -rf "$dir.new"; die "the images could not be made"; }
       mv "$dir.new" "$dir"
     fi
     exec 9>&-

@@ -79,6 +79,7 @@ build_vm_parts() {   # in the directory that gets them
   [ -n "$kernel" ] || { echo "no package linux-image-cloud-amd64 in apt's lists"; return 1; }
   ( cd debs && apt_retry -o APT::Sandbox::User=root download ovmf systemd-boot-efi "$kernel" ) || return
   for package in debs/*.deb; do dpkg-deb -x "$package" unpacked || return; done
+  [ -e unpacked/lib ] || ln -s usr/lib unpacked/lib               # newer packages have it in /usr only
   "$BED/vm/build-guest" unpacked unpacked/usr/lib/systemd/boot/efi/linuxx64.efi.stub "$(static_busybox)" guest.qcow2 || return
   mv unpacked/usr/share/OVMF firmware
   insecure_firmware
