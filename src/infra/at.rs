@@ -103,8 +103,8 @@ impl<'n> At<'n> {
 
     /// Refuses `key:` with nothing behind it, and tags.
     fn scalar(&self, wanted: &str, help: &str) -> Option<(&'n str, bool)> {
-        self.untagged();
         match &self.node.kind {
+            _ if self.is_tagged() => None,
             _ if self.node.is_null() => {
                 let help = if help.is_empty() { "write a value, or remove the line" } else { help };
                 self.error(format!("{} has no value", self.called()), help);
@@ -123,10 +123,12 @@ impl<'n> At<'n> {
         matches!(self.node.kind, Kind::Scalar { .. }) && !self.node.is_null()
     }
 
-    fn untagged(&self) {
+    /// Refuses a tag.
+    fn is_tagged(&self) -> bool {
         if let Some(tag) = &self.node.tag {
-            self.error(format!("the tag {} means nothing here", quoted(tag)), "remove it");
+            self.error(format!("the tag {} means nothing here", quoted(tag)), "remove it; quotes make a text");
         }
+        self.node.tag.is_some()
     }
 
     /// A text, as it is written; a number or `true` is taken as it is written too.
@@ -207,8 +209,8 @@ impl<'n> At<'n> {
 
     /// The items of a list; nothing written is an empty one.
     pub(super) fn items(&self) -> Vec<Self> {
-        self.untagged();
         match &self.node.kind {
+            _ if self.is_tagged() => Vec::new(),
             Kind::List(items) => items.iter().enumerate().map(|(at, item)| self.step(item, Step::Index(at))).collect(),
             Kind::Scalar { text, .. } if !self.node.is_null() => {
                 self.wrong("a list", &format!("write `[{}]`", shortened(text)));
@@ -229,8 +231,8 @@ impl<'n> At<'n> {
 
     /// The pairs of a map whose keys are the user's. Notes (`x-…`) are left out, keys written twice are an error.
     pub(super) fn pairs(&self) -> Vec<Self> {
-        self.untagged();
         match &self.node.kind {
+            _ if self.is_tagged() => Vec::new(),
             Kind::Map(entries) => self.distinct(entries),
             Kind::Scalar { .. } if self.node.is_null() => Vec::new(),
             Kind::List(_) => {

@@ -1,5 +1,6 @@
 //! Draws problems for people: the line of the file, a caret under the offending text, and what to do about it.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::ops::Range;
 
@@ -16,23 +17,44 @@ pub(crate) fn draw(problems: &[Problem], sources: &Sources, color: bool, width: 
     let mut placed: Vec<(Place, &Problem)> =
         problems.iter().map(|problem| (sources.place_of(problem), problem)).collect();
     placed.sort_by_key(|&(place, problem)| (place.file, place.start, problem.level));
-    placed.dedup_by(|(a, one), (b, other)| a == b && one.message == other.message);
+    // What is wrong in an anchor is wrong wherever it is repeated: once is enough.
+    let mut seen = HashSet::new();
+    placed.retain(|&(place, problem)| seen.insert((place, problem.message.as_str())));
     let renderer = if color { Renderer::styled() } else { Renderer::plain() }.term_width(width);
     let mut text = String::new();
     for &(place, problem) in &placed {
-        text.push_str(&renderer.render(&[group(place, problem, sources)]));
+        text.push_str(&renderer.render(&[group(place, problem, sources, width)]));
         text.push_str("\n\n");
     }
-    text.push_str(&count(placed.iter().map(|(_, problem)| problem.level), &sources.name));
+    text.push_str(&count(&placed, &sources.name));
     text.push('\n');
     text
 }
 
+/// A text over several lines, none longer than the width if words allow.
+fn wrapped(text: &str, width: usize) -> String {
+    let mut lines = String::new();
+    let mut length = 0;
+    for word in text.split(' ') {
+        let word_length = word.chars().count();
+        if length > 0 && length + 1 + word_length > width.max(20) {
+            lines.push('\n');
+            length = 0;
+        } else if length > 0 {
+            lines.push(' ');
+            length += 1;
+        }
+        lines.push_str(word);
+        length += word_length;
+    }
+    lines
+}
+
 /// `3 errors, 1 warning in infra.yml`.
-fn count(levels: impl Iterator<Item = Level> + Clone, name: &str) -> String {
+fn count(placed: &[(Place, &Problem)], name: &str) -> String {
     let mut text = String::new();
     for (level, word) in [(Level::Error, "error"), (Level::Warning, "warning")] {
-        let count = levels.clone().filter(|&other| other == level).count();
+        let count = placed.iter().filter(|(_, problem)| problem.level == level).count();
         if count > 0 {
             let _ = write!(
                 text,
@@ -49,7 +71,7 @@ fn count(levels: impl Iterator<Item = Level> + Clone, name: &str) -> String {
     text
 }
 
-fn group<'a>(place: Place, problem: &'a Problem, sources: &'a Sources) -> Group<'a> {
+fn group<'a>(place: Place, problem: &'a Problem, sources: &'a Sources, width: usize) -> Group<'a> {
     let level = match problem.level {
         Level::Error => Word::ERROR,
         Level::Warning => Word::WARNING,
@@ -67,7 +89,7 @@ fn group<'a>(place: Place, problem: &'a Problem, sources: &'a Sources) -> Group<
         marks = far;
     }
     match &problem.help {
-        Some(help) => group.element(Word::HELP.message(help.as_str())),
+        Some(help) => group.element(Word::HELP.message(wrapped(help, width.saturating_sub(14)))),
         None => group,
     }
 }

@@ -43,9 +43,9 @@ fn value(out: &mut String, node: &Node, depth: usize) {
             for Entry { key, plain, value: node, .. } in entries {
                 indent(out, depth);
                 if *plain && !key.contains('\n') {
-                    out.push_str(key)
+                    out.push_str(key);
                 } else {
-                    quote(out, key)
+                    quote(out, key);
                 }
                 out.push(':');
                 value(out, node, depth + 1);

@@ -49,7 +49,7 @@ pub(super) fn read(path: Option<&File>) -> Result<(Sources, Vec<Problem>), Failu
         path.display().to_string()
     };
     let sources = Sources::new(name, sources, root);
-    if broken { Err(Failure::Invalid { problems, sources }) } else { Ok((sources, problems)) }
+    if broken { Err(Failure::Invalid { problems, sources: Box::new(sources) }) } else { Ok((sources, problems)) }
 }
 
 /// What a file is for.

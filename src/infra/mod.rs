@@ -44,7 +44,7 @@ pub(crate) enum Failure {
     /// No file, or none that can be read.
     Unreadable { message: String, help: Option<String> },
     /// What is written breaks rules: every problem, warnings among them.
-    Invalid { problems: Vec<Problem>, sources: Sources },
+    Invalid { problems: Vec<Problem>, sources: Box<Sources> },
 }
 
 /// Reads and checks what `-f` names (a file, or a directory with `base.yml`), else `./infra.yml`, else `./infra/`.
@@ -53,7 +53,7 @@ pub(crate) fn load(path: Option<&Path>) -> Result<Loaded, Failure> {
     let (infra, wrong) = decode::decode(sources.root());
     problems.extend(wrong);
     if problems.iter().any(|problem| problem.level == Level::Error) {
-        return Err(Failure::Invalid { problems, sources });
+        return Err(Failure::Invalid { problems, sources: Box::new(sources) });
     }
     Ok(Loaded { infra, problems, sources })
 }

@@ -67,6 +67,7 @@ pub(crate) struct AiAccess {
 
 /// How the host's CPUs and memory are shared out between machines that set no limits themselves.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the file")]
 pub(crate) struct ResourcePolicy {
     pub(crate) reserve_cpu: Amount,
     pub(crate) reserve_memory: Amount,
@@ -164,6 +165,7 @@ pub(crate) struct Profile {
 
 /// A machine: an Incus instance.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the file")]
 pub(crate) struct Machine {
     pub(crate) description: String,
     pub(crate) vm: bool,

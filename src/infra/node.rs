@@ -1,6 +1,6 @@
 //! A YAML file as a tree that forgets nothing: every value with its place, every key, also those written twice.
 
-use super::problem::{Place, Problem};
+use super::problem::{Path, Place, Problem};
 
 /// A value in the file.
 #[derive(Debug, Clone)]
@@ -72,9 +72,15 @@ impl Node {
     pub(super) fn merge(&mut self, problems: &mut Vec<Problem>) {
         match &mut self.kind {
             Kind::Scalar { .. } => {}
-            Kind::List(items) => items.iter_mut().for_each(|item| item.merge(problems)),
+            Kind::List(items) => {
+                for item in items {
+                    item.merge(problems);
+                }
+            }
             Kind::Map(entries) => {
-                entries.iter_mut().for_each(|entry| entry.value.merge(problems));
+                for entry in entries.iter_mut() {
+                    entry.value.merge(problems);
+                }
                 if entries.iter().any(Entry::is_merge) {
                     let (merges, own) = std::mem::take(entries).into_iter().partition(Entry::is_merge);
                     *entries = merged(merges, own, problems);
@@ -101,7 +107,7 @@ fn merged(merges: Vec<Entry>, own: Vec<Entry>, problems: &mut Vec<Problem>) -> V
     for (count, merge) in merges.into_iter().enumerate() {
         if count > 0 {
             problems.push(
-                Problem::error(super::problem::Path::default(), "`<<` is written twice in one map")
+                Problem::error(Path::default(), "`<<` is written twice in one map")
                     .at_place(merge.place)
                     .help("write one list: `<<: [*first, *second]`"),
             );
@@ -115,7 +121,7 @@ fn merged(merges: Vec<Entry>, own: Vec<Entry>, problems: &mut Vec<Problem>) -> V
             let Kind::Map(entries) = source.kind else {
                 problems.push(
                     Problem::error(
-                        super::problem::Path::default(),
+                        Path::default(),
                         format!("`<<` takes over a map or a list of maps, and this is {}", source.what()),
                     )
                     .at_place(place)
