@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::incus::door::{self, CallError, Host};
-use crate::plan::{Action, Plan};
+use crate::plan::{Action, Kind, Plan, Verb};
 
 /// How many actions run at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,13 +16,16 @@ pub(crate) struct Bounds {
     pub(crate) all: usize,
     /// Starting many virtual machines at once can kill some of them.
     pub(crate) heavy: usize,
+    /// Incus makes one bridge after the other and mostly waits for its dnsmasq meanwhile: more of them would only keep
+    /// the places from machines whose own bridge is there.
+    pub(crate) networks: usize,
 }
 
 impl Bounds {
     /// What suits a host with so many processors. Making a container is work for the processors, and more than two
     /// calls for each of them gain nothing; a virtual machine boots on all that it can get.
     pub(crate) fn for_cpus(cpus: usize) -> Self {
-        Self { all: (2 * cpus).clamp(4, 16), heavy: cpus.div_ceil(4).clamp(1, 4) }
+        Self { all: (2 * cpus).clamp(4, 16), heavy: cpus.div_ceil(4).clamp(1, 4), networks: 2 }
     }
 }
 
@@ -124,6 +127,10 @@ async fn act(host: &impl Host, action: &Action) -> Result<(), CallError> {
     result
 }
 
+fn makes_bridge(action: &Action) -> bool {
+    action.id.kind == Kind::Network && action.verb == Verb::Create
+}
+
 #[derive(Debug, Clone)]
 enum Progress {
     Waiting,
@@ -138,6 +145,7 @@ struct Run<'a> {
     progress: Vec<Progress>,
     under_way: usize,
     heavy_under_way: usize,
+    networks_under_way: usize,
 }
 
 impl<'a> Run<'a> {
@@ -154,12 +162,14 @@ impl<'a> Run<'a> {
             let action = &self.plan.actions[*at];
             matches!(self.progress[*at], Progress::Waiting)
                 && (!action.heavy || self.heavy_under_way < self.bounds.heavy)
+                && (!makes_bridge(action) || self.networks_under_way < self.bounds.networks)
                 && action.after.iter().all(|before| matches!(self.progress[*before], Progress::Over(Outcome::Done)))
         };
         let at = (0..self.progress.len()).find(is_ready)?;
         self.progress[at] = Progress::UnderWay;
         self.under_way += 1;
         self.heavy_under_way += usize::from(self.plan.actions[at].heavy);
+        self.networks_under_way += usize::from(makes_bridge(&self.plan.actions[at]));
         Some(at)
     }
 
@@ -167,6 +177,7 @@ impl<'a> Run<'a> {
         self.progress[at] = Progress::Over(outcome);
         self.under_way -= 1;
         self.heavy_under_way -= usize::from(self.plan.actions[at].heavy);
+        self.networks_under_way -= usize::from(makes_bridge(&self.plan.actions[at]));
     }
 
     /// Gives up what needs something that did not end well. Plans are in order, so that one pass is enough.
@@ -199,7 +210,7 @@ mod tests {
 
     use super::*;
     use crate::incus::call::Call;
-    use crate::plan::{Id, Impact, Kind, Verb};
+    use crate::plan::{Id, Impact};
 
     /// Fails every call whose first word is in `bad`; remembers the others.
     #[derive(Default)]
@@ -255,7 +266,7 @@ mod tests {
         (run(&plan, Arc::clone(&host), bounds, &Quiet, stop).await, host)
     }
 
-    const WIDE: Bounds = Bounds { all: 8, heavy: 1 };
+    const WIDE: Bounds = Bounds { all: 8, heavy: 1, networks: 2 };
 
     #[tokio::test(flavor = "current_thread")]
     async fn a_failure_stops_only_what_needs_it() {
@@ -274,7 +285,7 @@ mod tests {
         let (_, host) = ran(vec![heavy("a"), heavy("b"), heavy("c")], Script::default(), WIDE).await;
         assert_eq!(host.at_once.lock().unwrap().1, 1);
         let many = (0..20).map(|n| action(&n.to_string(), &[])).collect();
-        let (_, host) = ran(many, Script::default(), Bounds { all: 3, heavy: 1 }).await;
+        let (_, host) = ran(many, Script::default(), Bounds { all: 3, heavy: 1, networks: 2 }).await;
         assert_eq!(host.at_once.lock().unwrap().1, 3);
     }
 

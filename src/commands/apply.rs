@@ -71,7 +71,7 @@ pub(super) fn bounds(parallel: Option<u16>) -> Bounds {
     let cpus = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let bounds = Bounds::for_cpus(cpus);
     match parallel {
-        Some(all) => Bounds { all: all.into(), heavy: bounds.heavy.min(all.into()) },
+        Some(all) => Bounds { all: all.into(), heavy: bounds.heavy.min(all.into()), ..bounds },
         None => bounds,
     }
 }

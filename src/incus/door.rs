@@ -83,12 +83,20 @@ fn said(stderr: &[u8]) -> String {
     text.trim_start_matches("Error: ").to_owned()
 }
 
-/// Runs a call, reading first what an edit is made on. A concurrent change makes Incus refuse the edit ("ETag doesn't
-/// match"), and parallel creations now and then trip over each other in its database: both are tried once more.
+/// How often a call is tried that fails for a reason that passes by itself.
+const TRIES: usize = 5;
+
+/// Runs a call, reading first what an edit is made on, and tries again what fails for a reason that passes.
 pub(crate) async fn perform(host: &impl Host, call: &Call) -> Result<Vec<u8>, CallError> {
-    match once(host, call).await {
-        Err(CallError::Failed { said, .. }) if is_passing(&said) => once(host, call).await,
-        result => result,
+    let mut tries = 1;
+    loop {
+        match once(host, call).await {
+            Err(CallError::Failed { said, .. }) if is_passing(&said) && tries < TRIES => {
+                tracing::debug!(call = %call.words(), %said, tries, "again");
+                tries += 1;
+            }
+            result => return result,
+        }
     }
 }
 
@@ -99,8 +107,17 @@ async fn once(host: &impl Host, call: &Call) -> Result<Vec<u8>, CallError> {
     host.call(&call).await
 }
 
+/// Failures that come of two things going on at once, as seen on Incus 6.0.4. It undoes what it had begun by then.
 fn is_passing(said: &str) -> bool {
-    said.contains("ETag doesn't match") || said.contains("database is locked")
+    [
+        // Somebody edited the same thing between our read and our write.
+        "ETag doesn't match",
+        "database is locked",
+        // A bridge that starts looks at every interface of the host, and a machine's came or went meanwhile.
+        "Failed to delete bridge children interfaces",
+    ]
+    .iter()
+    .any(|words| said.contains(words))
 }
 
 /// Runs a read and parses its answer.

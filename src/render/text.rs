@@ -3,7 +3,7 @@
 use super::{Group, groups, totals_line};
 use crate::incus::secrets;
 use crate::infra::model::TrustLevel;
-use crate::plan::{Action, Field, Held, Impact, Plan, Verb, Why};
+use crate::plan::{Action, Field, Held, Id, Impact, Kind, Plan, Verb, Why};
 use crate::resolve::desired::Desired;
 use crate::ui::{Style, Surface};
 
@@ -99,11 +99,23 @@ fn action(action: &Action, surface: &Surface) -> String {
         line.push_str(&surface.paint(Style::Yellow, "  restarts"));
     }
     line.push('\n');
+    if action.verb == Verb::Create && is_plumbing(&action.id) {
+        return line;
+    }
     line + &fields(&action.fields, surface)
 }
 
+/// What every domain gets in the same way: the note on its line says what there is to know.
+fn is_plumbing(id: &Id) -> bool {
+    match id.kind {
+        Kind::Project | Kind::Network | Kind::Image => true,
+        Kind::Profile => id.name == "default",
+        Kind::Firewall | Kind::Instance => false,
+    }
+}
+
 /// `profile default` within its own domain, where it is clear whose it is.
-fn name(id: &crate::plan::Id, domain: &str) -> String {
+fn name(id: &Id, domain: &str) -> String {
     if domain.is_empty() { id.to_string() } else { format!("{} {}", id.kind, id.name) }
 }
 

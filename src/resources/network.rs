@@ -80,7 +80,7 @@ fn wanted(domain: &Domain) -> Wanted {
         needs: Vec::new(),
         protected: !domain.ephemeral,
         comes_with_project: false,
-        note: address,
+        note: if domain.internet { format!("{address}, NAT") } else { format!("{address}, no internet") },
         instance: None,
     }
 }

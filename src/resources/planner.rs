@@ -463,19 +463,28 @@ fn step(action: Action, phase: Phase) -> Step {
     Step { action, phase, needs: Vec::new(), starts: false, restarts: Vec::new() }
 }
 
-/// What is shown of a new thing: all that the file says of it.
+/// What is shown of a new thing: all that the file says of it, a device on a line.
 fn birth_fields(wanted: &Wanted) -> Vec<crate::plan::Field> {
     use fields::Key;
     let told = |key: &Key| !matches!(key, Key::Type | Key::Image | Key::Ephemeral);
-    let shown = wanted.fields.iter().filter(|(key, value)| told(key) && !value.is_empty());
-    shown
-        .map(|(key, value)| crate::plan::Field {
-            key: key.to_string(),
-            before: None,
-            after: Some(difference::shown(key, value)),
-            impact: Impact::Live,
-        })
-        .collect()
+    let mut lines: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (key, value) in wanted.fields.iter().filter(|(key, value)| told(key) && !value.is_empty()) {
+        match key {
+            // Its type first, then its keys.
+            Key::Device(device, key) if key == "type" => {
+                lines.entry(device.clone()).or_default().insert(0, value.clone())
+            }
+            Key::Device(device, key) => lines.entry(device.clone()).or_default().push(format!("{key}={value}")),
+            key => lines.entry(key.to_string()).or_default().push(difference::shown(key, value)),
+        }
+    }
+    let field = |(key, values): (String, Vec<String>)| crate::plan::Field {
+        key,
+        before: None,
+        after: Some(values.join(" ")),
+        impact: Impact::Live,
+    };
+    lines.into_iter().map(field).collect()
 }
 
 /// Keeps the named domains and machines, and what they need; the firewall always, since it is one for all.

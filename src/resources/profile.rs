@@ -85,7 +85,11 @@ fn wanted(domain: &Domain, profile: &Profile) -> Wanted {
         needs,
         protected: !domain.ephemeral,
         comes_with_project: profile.name == "default",
-        note: String::new(),
+        note: if profile.name == "default" {
+            format!("root disk on {}, eth0 on {}", domain.pool, domain.bridge)
+        } else {
+            String::new()
+        },
         instance: None,
     }
 }
