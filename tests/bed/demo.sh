@@ -1,4 +1,4 @@
-# `tests/sandbox demo`: shows anklume at work in a bed, from an empty Incus to two domains that cannot reach each other,
+# `tests/sandbox demo [OPTIONS of up]`: shows anklume at work in a bed, from an empty Incus to two domains that cannot reach each other,
 # and fails when any step does not do what it should. Sourced by tests/sandbox.
 # shellcheck shell=bash
 
@@ -16,7 +16,7 @@ cmd_demo() {
   trap 'cmd_down "$DEMO"' EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
-  cmd_up "$DEMO" --owner $$
+  cmd_up "$DEMO" --owner $$ "$@"
   ( enter "$DEMO" sh -c 'mkdir -p /run/bed/demo/bin && cp "$1" /run/bed/demo/infra.yml && cp "$2" /run/bed/demo/bin/anklume' \
     sh "$(readlink -f "$infra")" "$(readlink -f "$binary")" ) || die "the demo's files could not be copied"
 
@@ -47,15 +47,15 @@ missed() { echo "demo: $*" >&2; exit 1; }
 in_demo() { ( cd / && enter "$DEMO" sh -c 'cd /run/bed/demo && PATH=$PWD/bin:$PATH exec "$@"' sh "$@" </dev/null ); }
 shown() { printf '$ %s\n' "$*"; in_demo "$@"; }
 
-# Running machines, one a line: DOMAIN NAME ADDRESS
+# Running containers, one a line: PROJECT INSTANCE ADDRESS. Virtual machines are not asked to ping: they have no agent here.
 running_machines() {
   in_demo anklume status --format json | python3 -c '
 import json, sys
 for domain in json.load(sys.stdin)["domains"]:
     for machine in domain.get("machines", []):
         address = (machine.get("address") or "").split("/")[0]
-        if address and (machine.get("state") or "").lower() == "running":
-            print(domain["name"], machine["name"], address)'
+        if address and machine.get("type") != "vm" and (machine.get("state") or "").lower() == "running":
+            print(domain.get("project", domain["name"]), machine.get("instance", machine["name"]), address)'
 }
 
 show_the_walls() {   # pings from the first machine: to one of its own domain, and to one of every other domain
