@@ -1,4 +1,4 @@
-# `tests/sandbox demo [OPTIONS of up]`: shows anklume at work in a bed, from an empty Incus to two domains that cannot reach each other,
+# `tests/sandbox demo`: shows anklume at work in a bed, from an empty Incus to two domains that cannot reach each other,
 # and fails when any step does not do what it should. Sourced by tests/sandbox.
 # shellcheck shell=bash
 
