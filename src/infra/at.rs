@@ -334,7 +334,7 @@ impl<'n> Fields<'n> {
 }
 
 /// A word of the user between back-ticks, safe to print: shortened, without control characters.
-pub(crate) fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("`{}`", shortened(text))
 }
 

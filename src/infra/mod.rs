@@ -4,6 +4,7 @@ mod at;
 mod decode;
 mod draw;
 mod emit;
+mod expand;
 mod files;
 #[cfg(test)]
 mod golden;
@@ -11,6 +12,7 @@ pub(crate) mod model;
 pub(crate) mod near;
 mod node;
 pub(crate) mod problem;
+mod rules;
 mod scan;
 mod source;
 mod syntax;
@@ -18,12 +20,9 @@ mod yaml;
 
 use std::path::Path;
 
-#[allow(unused_imports, reason = "the rooms are being built")]
-pub(crate) use at::quoted;
-#[allow(unused_imports, reason = "the rooms are being built")]
 pub(crate) use draw::draw;
-#[allow(unused_imports, reason = "the rooms are being built")]
-pub(crate) use source::{Location, Sources};
+pub(crate) use rules::host_rules;
+pub(crate) use source::Sources;
 
 use model::Infra;
 use problem::{Level, Problem};
@@ -50,14 +49,12 @@ pub(crate) enum Failure {
 /// Reads and checks what `-f` names (a file, or a directory with `base.yml`), else `./infra.yml`, else `./infra/`.
 pub(crate) fn load(path: Option<&Path>) -> Result<Loaded, Failure> {
     let (sources, mut problems) = files::read(path)?;
-    let (infra, wrong) = decode::decode(sources.root());
+    let (mut infra, wrong) = decode::decode(sources.root());
     problems.extend(wrong);
+    problems.extend(rules::check(&infra));
     if problems.iter().any(|problem| problem.level == Level::Error) {
         return Err(Failure::Invalid { problems, sources: Box::new(sources) });
     }
+    expand::expand(&mut infra);
     Ok(Loaded { infra, problems, sources })
-}
-
-pub(crate) fn host_rules(_infra: &Infra, _facts: &crate::host::facts::Facts) -> Vec<Problem> {
-    Vec::new()
 }

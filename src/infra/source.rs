@@ -29,18 +29,11 @@ impl Source {
         self.lines.get(line).copied().unwrap_or(self.text.len())
     }
 
+    #[cfg(test)]
     fn column_of(&self, at: usize) -> usize {
         let start = self.line_start(self.line_of(at));
         self.text[start..at].chars().count()
     }
-}
-
-/// Where a problem stands, for people and for `--json`: counted from 1.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Location {
-    pub(crate) file: String,
-    pub(crate) line: usize,
-    pub(crate) column: usize,
 }
 
 /// Everything that was read.
@@ -61,15 +54,12 @@ impl Sources {
         &self.root
     }
 
-    /// The file, line and column of a problem.
-    pub(crate) fn locate(&self, problem: &Problem) -> Option<Location> {
-        let place = self.place_of(problem);
-        let source = self.files.get(place.file)?;
-        Some(Location {
-            file: source.name.clone(),
-            line: source.line_of(place.start) + 1,
-            column: source.column_of(place.start) + 1,
-        })
+    /// `infra.yml:12:9`.
+    #[cfg(test)]
+    pub(super) fn locate(&self, problem: &Problem) -> String {
+        let Place { file, start, .. } = self.place_of(problem);
+        let source = &self.files[file];
+        format!("{}:{}:{}", source.name, source.line_of(start) + 1, source.column_of(start) + 1)
     }
 
     /// Where the caret of a problem stands.

@@ -6,6 +6,8 @@ mod machine;
 mod policy;
 mod values;
 
+pub(crate) use values::bytes;
+
 use indexmap::IndexMap;
 use semver::{Version, VersionReq};
 
