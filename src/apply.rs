@@ -150,7 +150,14 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(plan: &'a Plan, bounds: Bounds) -> Self {
-        Self { plan, bounds, progress: vec![Progress::Waiting; plan.actions.len()], under_way: 0, heavy_under_way: 0 }
+        Self {
+            plan,
+            bounds,
+            progress: vec![Progress::Waiting; plan.actions.len()],
+            under_way: 0,
+            heavy_under_way: 0,
+            networks_under_way: 0,
+        }
     }
 
     /// The next action that can begin, which is then under way.
