@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::difference::{self, Change};
+use super::fields::Key;
 use super::order::{self, Node};
 use super::{Found, RESOURCES, Status, Wanted, fields, image, instance, removal, resource};
 use crate::firewall::fence;
@@ -176,7 +177,7 @@ impl<'a> Planner<'a> {
             id: wanted.id.clone(),
             domain: wanted.domain.clone(),
             verb: Verb::Create,
-            fields: birth_fields(wanted),
+            fields: self.birth_fields(wanted),
             impact: Impact::Live,
             note: wanted.note.clone(),
             heavy,
@@ -187,6 +188,42 @@ impl<'a> Planner<'a> {
         if wanted.instance.as_ref().is_some_and(|instance| instance.state == RunState::Frozen) {
             self.run(wanted, Verb::Pause);
         }
+    }
+
+    /// What is shown of a new thing: all that the file says of it, a device on a line. What every machine of the
+    /// domain gets in the same way is left out.
+    fn birth_fields(&self, wanted: &Wanted) -> Vec<crate::plan::Field> {
+        let usual = self.usual(wanted);
+        let told = |key: &Key, value: &String| match key {
+            Key::Type | Key::Image | Key::Ephemeral => false,
+            Key::Profiles => value != "default",
+            Key::Device(..) => usual.is_none_or(|usual| usual.fields.get(key) != Some(value)),
+            _ => !value.is_empty(),
+        };
+        let mut lines: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (key, value) in wanted.fields.iter().filter(|(key, value)| told(key, value)) {
+            match key {
+                // Its type first, then its keys.
+                Key::Device(device, key) if key == "type" => {
+                    lines.entry(device.clone()).or_default().insert(0, value.clone());
+                }
+                Key::Device(device, key) => lines.entry(device.clone()).or_default().push(format!("{key}={value}")),
+                key => lines.entry(key.to_string()).or_default().push(difference::shown(key, value)),
+            }
+        }
+        let field = |(key, values): (String, Vec<String>)| crate::plan::Field {
+            key,
+            before: None,
+            after: Some(values.join(" ")),
+            impact: Impact::Live,
+        };
+        lines.into_iter().map(field).collect()
+    }
+
+    /// The `default` profile of an instance's project.
+    fn usual(&self, wanted: &Wanted) -> Option<&Wanted> {
+        let id = Id::within(Kind::Profile, &wanted.id.project, "default");
+        self.wanted.iter().find(|other| wanted.id.kind == Kind::Instance && other.id == id)
     }
 
     /// The image of a machine that is to be made; fetched where it is not in the cache.
@@ -454,37 +491,13 @@ fn frees_address(deletion: &Step, step: &Step) -> bool {
         && deletion.action.id.project == step.action.id.project
 }
 
-fn instance_impact(key: &fields::Key, user: &Found, server: Option<&Server>) -> Impact {
+fn instance_impact(key: &Key, user: &Found, server: Option<&Server>) -> Impact {
     use super::Resource;
     instance::Instances.impact(key, user, server)
 }
 
 fn step(action: Action, phase: Phase) -> Step {
     Step { action, phase, needs: Vec::new(), starts: false, restarts: Vec::new() }
-}
-
-/// What is shown of a new thing: all that the file says of it, a device on a line.
-fn birth_fields(wanted: &Wanted) -> Vec<crate::plan::Field> {
-    use fields::Key;
-    let told = |key: &Key| !matches!(key, Key::Type | Key::Image | Key::Ephemeral);
-    let mut lines: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (key, value) in wanted.fields.iter().filter(|(key, value)| told(key) && !value.is_empty()) {
-        match key {
-            // Its type first, then its keys.
-            Key::Device(device, key) if key == "type" => {
-                lines.entry(device.clone()).or_default().insert(0, value.clone())
-            }
-            Key::Device(device, key) => lines.entry(device.clone()).or_default().push(format!("{key}={value}")),
-            key => lines.entry(key.to_string()).or_default().push(difference::shown(key, value)),
-        }
-    }
-    let field = |(key, values): (String, Vec<String>)| crate::plan::Field {
-        key,
-        before: None,
-        after: Some(values.join(" ")),
-        impact: Impact::Live,
-    };
-    lines.into_iter().map(field).collect()
 }
 
 /// Keeps the named domains and machines, and what they need; the firewall always, since it is one for all.
