@@ -21,7 +21,7 @@ pub(crate) async fn run(global: &Global, args: &DestroyArgs, ui: Ui) -> Result<E
     let force = args.force && !args.names.is_empty();
     let removal = removal::named(&ground.live, &ground.desired.infra, |found| named.picks(found), force);
     let plan = planner::destruction(&ground.desired, &ground.live, removal);
-    ui.print(render::text::plan(&plan, &ground.desired, &ui.out));
+    ui.print(render::text::destruction(&plan, &ground.desired, &ui.out));
     if plan.actions.is_empty() {
         return nothing(&plan, args);
     }
@@ -39,9 +39,8 @@ pub(crate) async fn run(global: &Global, args: &DestroyArgs, ui: Ui) -> Result<E
 /// What was named and stayed is an error; what was not named, and is protected, is as it should be.
 fn nothing(plan: &Plan, args: &DestroyArgs) -> Result<ExitCode> {
     if !args.names.is_empty() && !plan.held.is_empty() {
-        let kept: Vec<String> = plan.held.iter().map(|held| format!("{}: {}", held.id, held.message)).collect();
-        let message = format!("not deleted: {}", kept.join("\n             "));
-        return Err(Hinted::new(message, "`--force` deletes what is named and protected").into());
+        let message = format!("{} of what was named stay, see `!`", plan.held.len());
+        return Err(Hinted::new(message, "`--force` also deletes what is protected, of what is named").into());
     }
     Ok(DONE)
 }

@@ -9,6 +9,26 @@ use crate::ui::{Style, Surface};
 
 /// The whole plan, its last line the totals.
 pub(crate) fn plan(plan: &Plan, desired: &Desired, surface: &Surface) -> String {
+    let mut text = tree(plan, desired, surface);
+    text.push_str(&later(desired, surface));
+    text.push_str(&surface.paint(Style::Bold, totals_line(plan)));
+    text.push('\n');
+    text
+}
+
+/// What `destroy` would delete, its last line the count.
+pub(crate) fn destruction(plan: &Plan, desired: &Desired, surface: &Surface) -> String {
+    let mut line = match plan.count('-') {
+        0 => "Nothing to delete".to_owned(),
+        count => format!("{count} to delete"),
+    };
+    if !plan.held.is_empty() {
+        line.push_str(&format!("; {} stay", plan.held.len()));
+    }
+    format!("{}{}.\n", tree(plan, desired, surface), surface.paint(Style::Bold, line))
+}
+
+fn tree(plan: &Plan, desired: &Desired, surface: &Surface) -> String {
     let mut text = String::new();
     for group in groups(plan, desired) {
         text.push_str(&heading(&group, surface));
@@ -20,9 +40,6 @@ pub(crate) fn plan(plan: &Plan, desired: &Desired, surface: &Surface) -> String 
         }
         text.push('\n');
     }
-    text.push_str(&later(desired, surface));
-    text.push_str(&surface.paint(Style::Bold, totals_line(plan)));
-    text.push('\n');
     text
 }
 

@@ -11,6 +11,8 @@ pub(crate) mod planner;
 pub(crate) mod profile;
 pub(crate) mod project;
 pub(crate) mod removal;
+pub(crate) mod steps;
+pub(crate) mod target;
 
 use std::collections::BTreeMap;
 

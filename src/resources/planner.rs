@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::difference::{self, Change};
 use super::fields::Key;
-use super::order::{self, Node};
-use super::{Found, RESOURCES, Status, Wanted, fields, image, instance, removal, resource};
+use super::steps::{self, Phase, Step};
+use super::{Found, RESOURCES, Status, Wanted, exchange, fields, image, instance, removal, resource, target};
 use crate::firewall::fence;
 use crate::incus::call::Call;
 use crate::incus::live::Live;
@@ -57,7 +57,7 @@ pub(crate) fn plan(
     }
     let mut plan = planner.finish();
     if !options.target.is_empty() {
-        narrow(&mut plan, desired, &options.target);
+        target::narrow(&mut plan, desired, &options.target);
     }
     Ok(plan)
 }
@@ -68,7 +68,7 @@ pub(crate) fn destruction(desired: &Desired, live: &Live, removal: removal::Remo
     let mut planner = Planner::new(desired, live, None, &options);
     planner.held = removal.held;
     for found in &removal.delete {
-        planner.steps.push(step(removal::action(found), Phase::Delete));
+        planner.steps.push(Step::new(removal::action(found), Phase::Delete));
     }
     let going: BTreeSet<&Id> = removal.delete.iter().map(|found| &found.id).collect();
     let stands = |bridge: &&String| {
@@ -79,31 +79,9 @@ pub(crate) fn destruction(desired: &Desired, live: &Live, removal: removal::Remo
     if going.iter().any(|id| id.kind == Kind::Network)
         && let Some(action) = fence::last_action(&desired.wall, &gone)
     {
-        planner.steps.push(step(action, Phase::LastFence));
+        planner.steps.push(Step::new(action, Phase::LastFence));
     }
     planner.finish()
-}
-
-/// What an action is for, as far as its order goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Fence,
-    Release,
-    Make,
-    Run,
-    Delete,
-    LastFence,
-}
-
-struct Step {
-    action: Action,
-    phase: Phase,
-    /// Things whose own actions come first.
-    needs: Vec<Id>,
-    /// It starts a machine: never before the isolation stands.
-    starts: bool,
-    /// Running machines it stops and starts: no two of those at once.
-    restarts: Vec<Id>,
 }
 
 struct Planner<'a> {
@@ -138,7 +116,7 @@ impl<'a> Planner<'a> {
     fn fence(&mut self) {
         match fence::action(&self.desired.wall, &self.live.table) {
             fence::Step::Nothing => {}
-            fence::Step::Load(action) => self.steps.push(step(action, Phase::Fence)),
+            fence::Step::Load(action) => self.steps.push(Step::new(action, Phase::Fence)),
             fence::Step::Unknown(why) => self.held.push(Held {
                 id: Id::global(Kind::Firewall, "inet anklume"),
                 domain: String::new(),
@@ -184,7 +162,7 @@ impl<'a> Planner<'a> {
             calls: vec![resource.create(wanted, &self.desired.infra, start)],
             after: Vec::new(),
         };
-        self.steps.push(Step { needs, starts: start, ..step(action, Phase::Make) });
+        self.steps.push(Step { needs, starts: start, ..Step::new(action, Phase::Make) });
         if wanted.instance.as_ref().is_some_and(|instance| instance.state == RunState::Frozen) {
             self.run(wanted, Verb::Pause);
         }
@@ -245,7 +223,7 @@ impl<'a> Planner<'a> {
                 calls: vec![image::fetch(image, vm)],
                 after: Vec::new(),
             };
-            self.steps.push(step(action, Phase::Make));
+            self.steps.push(Step::new(action, Phase::Make));
         }
         Some(id)
     }
@@ -281,7 +259,7 @@ impl<'a> Planner<'a> {
             };
             let restarts = restarted.iter().map(|found| found.id.clone()).collect();
             let starts = !restarted.is_empty();
-            self.steps.push(Step { needs: wanted.needs.clone(), starts, restarts, ..step(action, Phase::Make) });
+            self.steps.push(Step { needs: wanted.needs.clone(), starts, restarts, ..Step::new(action, Phase::Make) });
         }
         self.state(wanted, found, restarts);
     }
@@ -407,111 +385,40 @@ impl<'a> Planner<'a> {
         };
         let mut needs = vec![id.clone()];
         needs.extend(wanted.needs.clone());
-        self.steps.push(Step { needs, starts: matches!(verb, Verb::Start), ..step(action, Phase::Run) });
+        self.steps.push(Step { needs, starts: matches!(verb, Verb::Start), ..Step::new(action, Phase::Run) });
+    }
+
+    fn finish(mut self) -> Plan {
+        self.held.sort_by(|a, b| (&a.domain, &a.id, a.why).cmp(&(&b.domain, &b.id, b.why)));
+        Plan { actions: steps::in_order(&self.steps, self.live), held: self.held }
     }
 
     /// An address that one machine has and another one is to have is given up first.
     fn addresses(&mut self, deleted: &[&Found]) {
-        let taken = super::exchange::taken(&self.wanted, self.live, deleted, self.options.restart);
+        let taken = exchange::taken(&self.wanted, self.live, deleted, self.options.restart);
         for taking in taken {
             match taking {
-                super::exchange::Taking::Release { holder, action } => {
-                    self.steps.push(step(action, Phase::Release));
+                exchange::Taking::Release { holder, action } => {
+                    self.steps.push(Step::new(action, Phase::Release));
                     tracing::debug!(%holder, "gives up its address first");
                 }
-                super::exchange::Taking::Conflict(conflict) => self.conflicts.push(conflict),
+                exchange::Taking::Conflict(conflict) => self.conflicts.push(conflict),
             }
         }
     }
 
     fn delete(&mut self, deleted: &[&Found]) {
         for found in deleted {
-            self.steps.push(step(removal::action(found), Phase::Delete));
+            self.steps.push(Step::new(removal::action(found), Phase::Delete));
         }
         let gone = deleted.iter().filter(|found| found.id.kind == Kind::Network).map(|found| &found.id.name);
         if let Some(action) = fence::last_action(&self.desired.wall, &gone.collect()) {
-            self.steps.push(step(action, Phase::LastFence));
+            self.steps.push(Step::new(action, Phase::LastFence));
         }
     }
-
-    fn finish(mut self) -> Plan {
-        let mut makers: BTreeMap<&Id, Vec<usize>> = BTreeMap::new();
-        for (index, step) in self.steps.iter().enumerate() {
-            if matches!(step.phase, Phase::Make | Phase::Release) {
-                makers.entry(&step.action.id).or_default().push(index);
-            }
-        }
-        let before: Vec<BTreeSet<usize>> = (0..self.steps.len()).map(|index| self.before(index, &makers)).collect();
-        let nodes = self.steps.iter().zip(before).map(|(step, before)| Node { action: step.action.clone(), before });
-        self.held.sort_by(|a, b| (&a.domain, &a.id, a.why).cmp(&(&b.domain, &b.id, b.why)));
-        Plan { actions: order::sorted(nodes.collect()), held: self.held }
-    }
-
-    /// Everything that comes before a step.
-    fn before(&self, index: usize, makers: &BTreeMap<&Id, Vec<usize>>) -> BTreeSet<usize> {
-        let step = &self.steps[index];
-        let mut before: BTreeSet<usize> =
-            step.needs.iter().filter_map(|id| makers.get(id)).flatten().copied().collect();
-        for (other, earlier) in self.steps.iter().enumerate() {
-            let first = match step.phase {
-                Phase::Fence => false,
-                // What was wanted until now may need it no longer; what is deleted with it goes first.
-                Phase::Delete => self.needed(&earlier.action.id, &step.action.id) && other != index,
-                Phase::LastFence => earlier.phase == Phase::Delete && earlier.action.id.kind == Kind::Network,
-                Phase::Release | Phase::Make | Phase::Run => {
-                    (earlier.phase == Phase::Fence && step.starts)
-                        || (earlier.phase == Phase::Release && step.phase == Phase::Make && other != index)
-                        || (other < index && earlier.restarts.iter().any(|id| step.restarts.contains(id)))
-                        || (other < index
-                            && step.phase == Phase::Run
-                            && earlier.phase == Phase::Run
-                            && earlier.action.id == step.action.id)
-                        || (earlier.phase == Phase::Delete && frees_address(earlier, step))
-                }
-            };
-            if first {
-                before.insert(other);
-            }
-        }
-        before.remove(&index);
-        before
-    }
-
-    /// Does the thing that stands as `user` need `id`?
-    fn needed(&self, user: &Id, id: &Id) -> bool {
-        self.live.found.get(user).is_some_and(|found| found.needs.contains(id))
-    }
-}
-
-/// A machine that is made waits for the deletion of machines on the same bridge: one of them may hold its address.
-fn frees_address(deletion: &Step, step: &Step) -> bool {
-    deletion.action.id.kind == Kind::Instance
-        && step.action.id.kind == Kind::Instance
-        && step.action.verb == Verb::Create
-        && deletion.action.id.project == step.action.id.project
 }
 
 fn instance_impact(key: &Key, user: &Found, server: Option<&Server>) -> Impact {
     use super::Resource;
     instance::Instances.impact(key, user, server)
-}
-
-fn step(action: Action, phase: Phase) -> Step {
-    Step { action, phase, needs: Vec::new(), starts: false, restarts: Vec::new() }
-}
-
-/// Keeps the named domains and machines, and what they need; the firewall always, since it is one for all.
-fn narrow(plan: &mut Plan, desired: &Desired, target: &[String]) {
-    let named = |domain: &str, id: &Id| {
-        let machine = desired.domains.iter().flat_map(|domain| &domain.machines);
-        let is_machine = |name: &String| {
-            id.kind == Kind::Instance
-                && (id.name == *name
-                    || machine.clone().any(|machine| machine.name == *name && machine.instance == id.name))
-        };
-        target.iter().any(|name| domain == name.as_str() || is_machine(name))
-    };
-    let actions = std::mem::take(&mut plan.actions);
-    plan.actions = order::only(actions, |action| action.id.kind == Kind::Firewall || named(&action.domain, &action.id));
-    plan.held.retain(|held| held.id.kind == Kind::Firewall || named(&held.domain, &held.id));
 }

@@ -1,0 +1,155 @@
+//! The steps of a plan before they are in order: what each is for, and what comes before it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::order::{self, Node};
+use crate::incus::live::Live;
+use crate::plan::{Action, Id, Kind, Verb};
+
+/// What a step is for, as far as its order goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The table, before anything starts.
+    Fence,
+    /// An address is given up.
+    Release,
+    /// Something is created or changed.
+    Make,
+    /// A machine starts, stops, freezes.
+    Run,
+    Delete,
+    /// The table without what was deleted.
+    LastFence,
+}
+
+/// An action, and what it has to do with others.
+pub(crate) struct Step {
+    pub(crate) action: Action,
+    pub(crate) phase: Phase,
+    /// Things whose own actions come first.
+    pub(crate) needs: Vec<Id>,
+    /// It starts a machine: never before the isolation stands.
+    pub(crate) starts: bool,
+    /// Running machines it stops and starts: no two of those at once.
+    pub(crate) restarts: Vec<Id>,
+}
+
+impl Step {
+    /// A step that needs nothing.
+    pub(crate) fn new(action: Action, phase: Phase) -> Self {
+        Self { action, phase, needs: Vec::new(), starts: false, restarts: Vec::new() }
+    }
+}
+
+/// The actions in an order in which they can be run.
+pub(crate) fn in_order(steps: &[Step], live: &Live) -> Vec<Action> {
+    let sieve = Sieve::new(steps, live);
+    let nodes = steps.iter().enumerate();
+    order::sorted(nodes.map(|(at, step)| Node { action: step.action.clone(), before: sieve.before(at) }).collect())
+}
+
+/// Finds what comes before a step. Steps are looked up by what they are for, so that a thousand machines do not mean
+/// a million comparisons.
+struct Sieve<'a> {
+    steps: &'a [Step],
+    /// The steps that make, change or start a thing.
+    of_thing: BTreeMap<&'a Id, Vec<usize>>,
+    fences: Vec<usize>,
+    releases: Vec<usize>,
+    deletions: Vec<usize>,
+    restarting: Vec<usize>,
+    /// What stands and needs a thing.
+    users: BTreeMap<&'a Id, Vec<&'a Id>>,
+}
+
+impl<'a> Sieve<'a> {
+    fn new(steps: &'a [Step], live: &'a Live) -> Self {
+        let of = |phase: Phase| (0..steps.len()).filter(move |at| steps[*at].phase == phase).collect::<Vec<_>>();
+        let mut of_thing: BTreeMap<&Id, Vec<usize>> = BTreeMap::new();
+        for (at, step) in steps.iter().enumerate() {
+            of_thing.entry(&step.action.id).or_default().push(at);
+        }
+        let mut users: BTreeMap<&Id, Vec<&Id>> = BTreeMap::new();
+        for found in live.found.values() {
+            for need in &found.needs {
+                users.entry(need).or_default().push(&found.id);
+            }
+        }
+        Self {
+            steps,
+            of_thing,
+            fences: of(Phase::Fence),
+            releases: of(Phase::Release),
+            deletions: of(Phase::Delete),
+            restarting: (0..steps.len()).filter(|at| !steps[*at].restarts.is_empty()).collect(),
+            users,
+        }
+    }
+
+    fn before(&self, at: usize) -> BTreeSet<usize> {
+        let mut before = match self.steps[at].phase {
+            Phase::Fence => BTreeSet::new(),
+            Phase::Release | Phase::Make | Phase::Run => self.before_making(at),
+            Phase::Delete => self.before_deleting(&self.steps[at].action.id),
+            Phase::LastFence => self.deletions.iter().copied().filter(|other| self.is_network(*other)).collect(),
+        };
+        before.remove(&at);
+        before
+    }
+
+    fn before_making(&self, at: usize) -> BTreeSet<usize> {
+        let step = &self.steps[at];
+        let mut before: BTreeSet<usize> = BTreeSet::new();
+        for need in &step.needs {
+            before.extend(self.making(need).filter(|other| *other != at));
+        }
+        if step.starts {
+            before.extend(&self.fences);
+        }
+        if step.phase == Phase::Make {
+            before.extend(&self.releases);
+            before.extend(self.deletions.iter().filter(|other| frees_address(&self.steps[**other], step)));
+        }
+        if step.phase == Phase::Run {
+            // A machine is started, then frozen.
+            let earlier = self.of_thing[&step.action.id].iter().filter(|other| **other < at);
+            before.extend(earlier.filter(|other| self.steps[**other].phase == Phase::Run));
+        }
+        let shares = |other: &&usize| self.steps[**other].restarts.iter().any(|id| step.restarts.contains(id));
+        before.extend(self.restarting.iter().filter(|other| **other < at).filter(shares));
+        before
+    }
+
+    /// What stands and needs it goes first, or is first changed to need it no longer.
+    fn before_deleting(&self, id: &Id) -> BTreeSet<usize> {
+        let mut before = BTreeSet::new();
+        for user in self.users.get(id).into_iter().flatten() {
+            before.extend(self.of_thing.get(user).into_iter().flatten());
+            if user.kind == Kind::Profile && user.name == "default" {
+                // It cannot be deleted, it goes with its project.
+                let project = Id::global(Kind::Project, &user.project);
+                let deletion = |at: &&usize| self.steps[**at].phase == Phase::Delete;
+                before.extend(self.of_thing.get(&project).into_iter().flatten().filter(deletion));
+            }
+        }
+        before
+    }
+
+    /// The steps that make a thing, or change it.
+    fn making(&self, id: &Id) -> impl Iterator<Item = usize> + '_ {
+        let steps = self.of_thing.get(id).into_iter().flatten().copied();
+        steps.filter(|at| matches!(self.steps[*at].phase, Phase::Make | Phase::Release))
+    }
+
+    fn is_network(&self, at: usize) -> bool {
+        self.steps[at].action.id.kind == Kind::Network
+    }
+}
+
+/// A machine that is made waits for the deletion of machines on the same bridge: one of them may hold its address.
+fn frees_address(deletion: &Step, step: &Step) -> bool {
+    deletion.action.id.kind == Kind::Instance
+        && step.action.id.kind == Kind::Instance
+        && step.action.verb == Verb::Create
+        && deletion.action.id.project == step.action.id.project
+}
