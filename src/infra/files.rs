@@ -1,60 +1,27 @@
-//! Which files make up the infrastructure, and how several become one tree.
+//! Which files make up the infrastructure, and what is in them.
 
 use std::fs;
 use std::path::{Path as File, PathBuf};
 
-use super::at::quoted;
-use super::node::{Entry, Kind, Node};
+use super::Failure;
 use super::problem::{Path, Place, Problem};
-use super::source::{Source, Sources};
-use super::{Failure, yaml};
 
 /// The largest file that is read.
 const MAX_SIZE: u64 = 4 * 1024 * 1024;
 
-/// Reads what `-f` names, or `infra.yml` or `infra/` here. Broken YAML and files in the wrong place are problems.
-pub(super) fn read(path: Option<&File>) -> Result<(Sources, Vec<Problem>), Failure> {
-    let (path, mut problems) = choose(path)?;
-    let mut files = if path.is_dir() { directory(&path)? } else { vec![(Role::Whole, path.clone())] };
-    files.retain(|(role, file)| {
-        let wrong_ending = *role == Role::Ignored;
-        if wrong_ending {
-            let message = format!("{} is not read: its name does not end in `.yml`", file.display());
-            let place = Place { file: usize::MAX, start: 0, end: 0 };
-            problems.push(Problem::warning(Path::default(), message).at_place(place).help("rename it"));
-        }
-        !wrong_ending
-    });
-    let mut sources = Vec::new();
-    let mut trees = Vec::new();
-    for (number, (role, file)) in files.into_iter().enumerate() {
-        let (text, invalid) = text(&file, number)?;
-        problems.extend(invalid.clone());
-        if invalid.is_none() {
-            match yaml::read(&text, number) {
-                Ok(mut tree) => {
-                    tree.merge(&mut problems);
-                    trees.push((role, tree));
-                }
-                Err(problem) => problems.push(*problem),
-            }
-        }
-        sources.push(Source::new(file.display().to_string(), text));
-    }
-    let broken = trees.len() < sources.len();
-    let root = if path.is_dir() { joined(trees, &mut problems) } else { whole(trees) };
-    let name = if path.is_dir() {
-        format!("{}/", path.display().to_string().trim_end_matches('/'))
-    } else {
-        path.display().to_string()
-    };
-    let sources = Sources::new(name, sources, root);
-    if broken { Err(Failure::Invalid { problems, sources: Box::new(sources) }) } else { Ok((sources, problems)) }
+/// A file as it was read.
+pub(super) struct Text {
+    pub(super) role: Role,
+    /// As the user calls it.
+    pub(super) name: String,
+    pub(super) text: String,
+    /// Why there is no text.
+    pub(super) wrong: Option<Problem>,
 }
 
 /// What a file is for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
     /// `infra.yml`: everything.
     Whole,
     /// `infra/base.yml`.
@@ -67,6 +34,28 @@ enum Role {
     Ignored,
 }
 
+/// Reads what `-f` names, or `infra.yml` or `infra/` here: what it is called, its files, and warnings about others.
+pub(super) fn read(path: Option<&File>) -> Result<(String, Vec<Text>, Vec<Problem>), Failure> {
+    let (path, mut warnings) = choose(path)?;
+    if !path.is_dir() {
+        let name = path.display().to_string();
+        return Ok((name, vec![text(Role::Whole, &path, 0)?], warnings));
+    }
+    let (ignored, files): (Vec<_>, Vec<_>) =
+        directory(&path)?.into_iter().partition(|(role, _)| *role == Role::Ignored);
+    warnings.extend(ignored.iter().map(|(_, file)| {
+        nowhere(format!("{} is not read: its name does not end in `.yml`", file.display())).help("rename it")
+    }));
+    let texts = files.iter().enumerate().map(|(number, (role, file))| text(*role, file, number));
+    let texts = texts.collect::<Result<Vec<_>, _>>()?;
+    Ok((format!("{}/", path.display().to_string().trim_end_matches('/')), texts, warnings))
+}
+
+/// A warning about no line of any file.
+fn nowhere(message: impl Into<String>) -> Problem {
+    Problem::warning(Path::default(), message).at_place(Place { file: usize::MAX, start: 0, end: 0 })
+}
+
 /// The file or directory to read; a warning when there are both.
 fn choose(path: Option<&File>) -> Result<(PathBuf, Vec<Problem>), Failure> {
     if let Some(path) = path {
@@ -76,9 +65,7 @@ fn choose(path: Option<&File>) -> Result<(PathBuf, Vec<Problem>), Failure> {
     match (file.is_file(), directory.join("base.yml").is_file() || directory.is_dir()) {
         (true, true) if directory.join("base.yml").is_file() => {
             let message = "both `infra.yml` and `infra/` are here, and only `infra.yml` is read";
-            let place = Place { file: usize::MAX, start: 0, end: 0 };
-            let warning = Problem::warning(Path::default(), message).at_place(place);
-            Ok((file.to_owned(), vec![warning.help("remove one, or choose with `-f infra`")]))
+            Ok((file.to_owned(), vec![nowhere(message).help("remove one, or choose with `-f infra`")]))
         }
         (true, _) => Ok((file.to_owned(), Vec::new())),
         (false, true) => Ok((directory.to_owned(), Vec::new())),
@@ -147,112 +134,25 @@ fn unreadable(path: &File, error: &std::io::Error) -> Failure {
 }
 
 /// The text of a file, and what is wrong with its bytes.
-fn text(path: &File, number: usize) -> Result<(String, Option<Problem>), Failure> {
+fn text(role: Role, path: &File, number: usize) -> Result<Text, Failure> {
+    let name = path.display().to_string();
     let size = fs::metadata(path).map_err(|error| unreadable(path, &error))?.len();
     if size > MAX_SIZE {
         let problem = Problem::error(Path::default(), "this file is larger than 4 MiB")
             .at_place(Place { file: number, start: 0, end: 0 })
             .help("an infrastructure is text: is this the right file?");
-        return Ok((String::new(), Some(problem)));
+        return Ok(Text { role, name, text: String::new(), wrong: Some(problem) });
     }
     let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
     Ok(match String::from_utf8(bytes) {
-        Ok(text) => (text, None),
+        Ok(text) => Text { role, name, text, wrong: None },
         Err(error) => {
             let start = error.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
             let problem = Problem::error(Path::default(), "this is not UTF-8 text")
                 .at_place(Place { file: number, start, end: start + '\u{fffd}'.len_utf8() })
                 .help("save the file as UTF-8");
-            (text, Some(problem))
+            Text { role, name, text, wrong: Some(problem) }
         }
     })
-}
-
-fn whole(trees: Vec<(Role, Node)>) -> Node {
-    trees.into_iter().next().map_or_else(|| Node::empty(0), |(_, tree)| tree)
-}
-
-/// One tree out of `base.yml`, `domains/*.yml` and `policies.yml`.
-fn joined(trees: Vec<(Role, Node)>, problems: &mut Vec<Problem>) -> Node {
-    let mut root = Node::empty(0);
-    for (role, tree) in trees {
-        if !matches!(tree.kind, Kind::Map(_)) && !tree.is_null() {
-            let message = format!("this file must hold a map, and it holds {}", tree.what());
-            problems.push(Problem::error(Path::default(), message).at_place(tree.place));
-            continue;
-        }
-        match (role, tree) {
-            (Role::Base, tree) => root = if tree.is_null() { Node::empty(0) } else { tree },
-            (Role::Domains, tree) => add_domains(&mut root, tree, problems),
-            (_, tree) => add_policies(&mut root, tree, problems),
-        }
-    }
-    if root.get("domains").is_none() {
-        add(&mut root, "domains", Node::empty(0));
-    }
-    root
-}
-
-fn add(root: &mut Node, key: &str, value: Node) {
-    if let Kind::Map(entries) = &mut root.kind {
-        let place = value.place;
-        entries.push(Entry { key: key.to_owned(), plain: true, place, value });
-    }
-}
-
-fn value_of<'r>(root: &'r mut Node, key: &str) -> Option<&'r mut Node> {
-    match &mut root.kind {
-        Kind::Map(entries) => entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value),
-        _ => None,
-    }
-}
-
-fn add_domains(root: &mut Node, file: Node, problems: &mut Vec<Problem>) {
-    if let Some(entry) = file.get("domains") {
-        let message = "`domains:` is not written in the files of `domains/`";
-        let problem = Problem::error(Path::default(), message).at_place(entry.place);
-        problems.push(problem.help("start with the domain's name, in the first column"));
-        return;
-    }
-    match value_of(root, "domains") {
-        Some(Node { kind: Kind::Map(all), .. }) => {
-            if let Kind::Map(entries) = file.kind {
-                all.extend(entries);
-            }
-        }
-        Some(null) if null.is_null() => *null = file,
-        Some(_) => {}
-        None if file.is_null() => {}
-        None => add(root, "domains", file),
-    }
-}
-
-fn add_policies(root: &mut Node, file: Node, problems: &mut Vec<Problem>) {
-    let Kind::Map(entries) = file.kind else { return };
-    for entry in entries {
-        match entry.key.as_str() {
-            "network_policies" => match (value_of(root, "network_policies"), entry.value.kind) {
-                (Some(Node { kind: Kind::List(all), .. }), Kind::List(items)) => all.extend(items),
-                (Some(_), kind) => {
-                    let message = format!(
-                        "`network_policies` must be a list, and this is {}",
-                        Node { kind, ..Node::empty(0) }.what()
-                    );
-                    problems.push(Problem::error(Path::default(), message).at_place(entry.place));
-                }
-                (None, kind) => {
-                    if let Kind::Map(root) = &mut root.kind {
-                        root.push(Entry { value: Node { kind, ..entry.value }, ..entry });
-                    }
-                }
-            },
-            _ if entry.is_note() => {}
-            key => {
-                let message = format!("{} does not belong into `policies.yml`", quoted(key));
-                let problem = Problem::error(Path::default(), message).at_place(entry.place);
-                problems.push(problem.help("it holds `network_policies` only; the rest goes into `base.yml`"));
-            }
-        }
-    }
 }

@@ -8,6 +8,7 @@ mod expand;
 mod files;
 #[cfg(test)]
 mod golden;
+mod join;
 pub(crate) mod model;
 pub(crate) mod near;
 mod node;
@@ -48,7 +49,16 @@ pub(crate) enum Failure {
 
 /// Reads and checks what `-f` names (a file, or a directory with `base.yml`), else `./infra.yml`, else `./infra/`.
 pub(crate) fn load(path: Option<&Path>) -> Result<Loaded, Failure> {
-    let (sources, mut problems) = files::read(path)?;
+    let (name, texts, problems) = files::read(path)?;
+    load_texts(name, texts, problems)
+}
+
+/// The same from text that was read.
+fn load_texts(name: String, texts: Vec<files::Text>, mut problems: Vec<Problem>) -> Result<Loaded, Failure> {
+    let (sources, whole) = join::join(name, texts, &mut problems);
+    if !whole {
+        return Err(Failure::Invalid { problems, sources: Box::new(sources) });
+    }
     let (mut infra, wrong) = decode::decode(sources.root());
     problems.extend(wrong);
     problems.extend(rules::check(&infra));
@@ -57,4 +67,12 @@ pub(crate) fn load(path: Option<&Path>) -> Result<Loaded, Failure> {
     }
     expand::expand(&mut infra);
     Ok(Loaded { infra, problems, sources })
+}
+
+/// An `infra.yml` with this text.
+#[cfg(test)]
+fn load_text(text: &str) -> Result<Loaded, Failure> {
+    let text =
+        files::Text { role: files::Role::Whole, name: "infra.yml".to_owned(), text: text.to_owned(), wrong: None };
+    load_texts("infra.yml".to_owned(), vec![text], Vec::new())
 }

@@ -83,15 +83,16 @@ impl Sources {
             (node, key) = next;
         }
         match key {
-            Some(key) if spot == Spot::Key || node.is_null() || self.is_block(node) => key,
+            Some(key) if spot == Spot::Key || node.is_null() || self.is_named_by_key(node) => key,
             _ => node.place,
         }
     }
 
-    /// A list or map over several lines: its key says better where it is than its first line.
-    fn is_block(&self, node: &Node) -> bool {
+    /// A map, or a list over several lines: its key says better where it is than its first line.
+    fn is_named_by_key(&self, node: &Node) -> bool {
         let Some(source) = self.files.get(node.place.file) else { return false };
-        !matches!(node.kind, Kind::Scalar { .. })
-            && !matches!(source.text.as_bytes().get(node.place.start), Some(b'[' | b'{' | b'*'))
+        matches!(node.kind, Kind::Map(_))
+            || matches!(node.kind, Kind::List(_))
+                && !matches!(source.text.as_bytes().get(node.place.start), Some(b'[' | b'{' | b'*'))
     }
 }

@@ -30,7 +30,8 @@ pub(super) fn refused(text: &str, file: usize) -> Option<Problem> {
     let control = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}');
     if let Some((start, c)) = text.char_indices().find(|&(_, c)| control(c)) {
         let message = format!("the character U+{:04X} is not allowed in YAML", u32::from(c));
-        return Some(problem(message, Place { file, start, end: start + c.len_utf8() }));
+        let help = format!("remove it, or write `\\u{:04X}` between double quotes", u32::from(c));
+        return Some(problem(message, Place { file, start, end: start + c.len_utf8() }).help(help));
     }
     let mut depth = 0_usize;
     for (start, byte) in text.bytes().enumerate() {
@@ -105,11 +106,31 @@ fn explain_parser(said: &str, text: &str, place: Place) -> Problem {
         return problem("the aliases of this file grow too large", place).help("aliases of aliases grow very fast");
     }
     let (message, help) = explain_words(said);
-    let problem = problem(message, place);
+    // A key without its colon and a quote without its end are noticed later than where they stand.
+    let begun = ["could not find expected ':'", "unexpected end of stream"].iter().any(|words| said.contains(words));
+    let problem = problem(
+        message,
+        context(said, text).filter(|_| begun).map_or(place, |start| Place {
+            start,
+            end: scan::line_end(text, start),
+            ..place
+        }),
+    );
     match help {
         Some(help) => problem.help(help),
         None => problem,
     }
+}
+
+/// Where the thing begins that the parser was reading: its words end with `, while … at line 2 column 1`.
+fn context(said: &str, text: &str) -> Option<usize> {
+    let (_, context) = said.split_once(", while ")?;
+    let (_, place) = context.rsplit_once(" at line ")?;
+    let (line, column) = place.split_once(" column ")?;
+    let (line, column): (usize, usize) = (line.parse().ok()?, column.parse().ok()?);
+    let line_start = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum::<usize>();
+    let (within, _) = text.get(line_start..)?.char_indices().nth(column.checked_sub(1)?)?;
+    Some(line_start + within)
 }
 
 /// What the parser says most often, and what it means.

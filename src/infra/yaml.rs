@@ -199,9 +199,8 @@ impl Builder<'_> {
     /// Where a list or map starts, and its tag.
     fn open(&mut self) -> (Place, Option<String>) {
         let lead = scan::opening(self.text, self.cursor);
-        if let Some(b'[' | b'{') = self.text.as_bytes().get(lead.at) {
-            self.cursor = lead.at + 1;
-        }
+        let opened = matches!(self.text.as_bytes().get(lead.at), Some(b'[' | b'{'));
+        self.cursor = lead.at + usize::from(opened);
         let place = Place { file: self.file, start: lead.at, end: scan::line_end(self.text, lead.at) };
         (place, lead.tag.map(|tag| self.text[tag].to_owned()))
     }

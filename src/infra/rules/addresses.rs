@@ -9,12 +9,10 @@ use super::{Spot, domain_path, machines};
 
 pub(super) fn check(infra: &Infra) -> Vec<Problem> {
     let mut problems = zones_fit(&infra.global.addressing);
-    problems.extend(subnet_ids(infra));
     if problems.is_empty() {
-        for spot in machines(infra) {
-            problems.extend(address(infra, spot));
-        }
+        problems.extend(machines(infra).filter_map(|spot| address(infra, spot)));
     }
+    problems.extend(subnet_ids(infra));
     problems.extend(twice(infra));
     problems
 }
@@ -127,7 +125,7 @@ fn address(infra: &Infra, spot: Spot<'_>) -> Option<Problem> {
         });
     }
     let taken = match d {
-        0 => "the network itself",
+        0 => "the network address",
         254 => "the gateway",
         255 => "the broadcast address",
         _ => return None,

@@ -7,7 +7,7 @@ const ALIASES: [&str; 8] =
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
-/// A cron field: its name, its lowest and highest value, and words for its values.
+/// A cron field: its name with its article, its lowest and highest value, and words for its values.
 struct Field {
     name: &'static str,
     low: u32,
@@ -16,11 +16,11 @@ struct Field {
 }
 
 const FIELDS: [Field; 5] = [
-    Field { name: "minute", low: 0, high: 59, words: &[] },
-    Field { name: "hour", low: 0, high: 23, words: &[] },
-    Field { name: "day of the month", low: 1, high: 31, words: &[] },
-    Field { name: "month", low: 1, high: 12, words: &MONTHS },
-    Field { name: "day of the week", low: 0, high: 6, words: &DAYS },
+    Field { name: "a minute", low: 0, high: 59, words: &[] },
+    Field { name: "an hour", low: 0, high: 23, words: &[] },
+    Field { name: "a day of the month", low: 1, high: 31, words: &[] },
+    Field { name: "a month", low: 1, high: 12, words: &MONTHS },
+    Field { name: "a day of the week", low: 0, high: 6, words: &DAYS },
 ];
 
 /// What is wrong with a schedule (five cron fields, or aliases with commas between), and what to write.
@@ -47,7 +47,7 @@ pub(super) fn schedule(text: &str) -> Result<(), (String, String)> {
             let Field { name, low, high, .. } = field;
             let week = if *high == 6 { " (0 is Sunday)" } else { "" };
             let help = format!("write `*`, or {low} to {high}{week}, ranges `a-b`, steps `*/n`, lists `a,b`");
-            return Err((format!("`{text}` is not a {name}"), help));
+            return Err((format!("`{text}` is not {name}"), help));
         }
     }
     Ok(())

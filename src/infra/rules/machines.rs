@@ -74,7 +74,8 @@ fn profiles(spot: Spot<'_>) -> Vec<Problem> {
             problems.push(Problem::error(path.to(at), message).help(help));
         }
         if !seen.insert(name) {
-            problems.push(Problem::error(path.to(at), format!("the profile {} is listed twice", quoted(name))));
+            let problem = Problem::error(path.to(at), format!("the profile {} is listed twice", quoted(name)));
+            problems.push(problem.help("remove one of them"));
         }
     }
     problems
@@ -174,7 +175,8 @@ fn services(spot: Spot<'_>, names: &HashSet<&str>) -> Vec<Problem> {
         if let Some(first) = first {
             let message = format!("two services of `{}` are called {}", spot.name, quoted(&service.name));
             let first = spot.path().to("services").to(first).to("name");
-            problems.push(Problem::error(path.to("name"), message).also(first, "the first one"));
+            let problem = Problem::error(path.to("name"), message).also(first, "the first one");
+            problems.push(problem.help("give one of them another name"));
         }
         for (at, consumer) in service.consumers.iter().enumerate() {
             if names.contains(consumer.as_str()) {

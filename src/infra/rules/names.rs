@@ -55,7 +55,7 @@ fn not_a_name(name: &str, what: &str, path: Path) -> Problem {
         .collect();
     let mended = mended.trim_matches('-');
     let help = match mended {
-        "" => "use lower-case letters, digits and hyphens".to_owned(),
+        _ if !name.is_ascii() || mended.is_empty() => "use lower-case letters, digits and hyphens".to_owned(),
         mended => format!("use lower-case letters, digits and hyphens: {}", quoted(mended)),
     };
     Problem::error(path, format!("{} is not {what}", quoted(name))).help(help)
