@@ -136,7 +136,13 @@ fn forward(wall: &Wall, ways: &Ways) -> Vec<Object> {
     rules.add(vec![iifname_not(BRIDGES), oifname_not(BRIDGES), accept()], "none of anklume's bridges");
     if !within.is_empty() {
         // Seen here only with br_netfilter, which sends bridged packets through the forward hook.
-        rules.add(vec![interfaces_in(within), accept()], "inside one domain");
+        let mut inside = match within.as_slice() {
+            // nft wants no concatenation where there is nothing but one pair.
+            [_] => wall.bridges.keys().flat_map(|bridge| [iifname(bridge), oifname(bridge)]).collect(),
+            _ => vec![interfaces_in(within)],
+        };
+        inside.push(accept());
+        rules.add(inside, "inside one domain");
     }
     rules.add(vec![icmp_type("redirect"), drop()], "nobody redirects a route");
     rules.add(vec![iifname(BRIDGES), no_way_back(), drop()], "a source that does not live there");
