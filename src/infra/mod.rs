@@ -4,6 +4,8 @@ mod at;
 mod decode;
 mod draw;
 mod emit;
+#[cfg(test)]
+mod examples;
 mod expand;
 mod files;
 #[cfg(test)]
