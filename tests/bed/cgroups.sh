@@ -31,6 +31,14 @@ enter_cgroups() {   # enter_cgroups NAME PID
   done
 }
 
+thaw_cgroups() {   # thaw_cgroups NAME: what is frozen cannot die
+  local file
+  [ -e "$(bed_dir "$1")/cgroup" ] || return 0
+  find /sys/fs/cgroup/freezer/"$(cgroup_name "$1")" -name freezer.state 2>/dev/null | while read -r file; do
+    echo THAWED > "$file"
+  done
+}
+
 remove_cgroups() {   # remove_cgroups NAME: the processes are gone, the kernel may need a moment to notice
   local name dir try
   [ -e "$(bed_dir "$1")/cgroup" ] || return 0

@@ -104,6 +104,7 @@ take_down() {   # take_down NAME: killing its first process makes the kernel end
   for role in init unshare; do
     pid=$(process_of "$name" $role) || continue
     kill -KILL "$pid"
+    thaw_cgroups "$name"
     for ((tries = 0; tries < 500; tries++)); do
       process_of "$name" $role >/dev/null || break
       sleep 0.02
