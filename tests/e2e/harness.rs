@@ -1,0 +1,426 @@
+//! A bed to try anklume in: a real Incus of its own (`tests/sandbox`), with things beside it that are not anklume's
+//! and that no test may change.
+
+use std::fmt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const ANKLUME: &str = env!("CARGO_BIN_EXE_anklume");
+const SANDBOX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sandbox");
+
+/// What a program said, and how it ended. Shows itself whole where an expectation fails.
+#[derive(Debug, Clone)]
+pub(crate) struct Output {
+    command: String,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) code: i32,
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { command, stdout, stderr, code } = self;
+        write!(f, "$ {command}\n{stdout}------- stderr -------\n{stderr}------- exit code {code}\n")
+    }
+}
+
+impl Output {
+    fn of(command: &mut Command, shown: String) -> Self {
+        let output = command.output().unwrap_or_else(|error| panic!("{shown}: {error}"));
+        Self::from(output, shown)
+    }
+
+    fn from(output: std::process::Output, command: String) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("programs say UTF-8");
+        let code = output.status.code().unwrap_or(-1);
+        Self { command, stdout: text(output.stdout), stderr: text(output.stderr), code }
+    }
+
+    /// Ended so.
+    #[track_caller]
+    pub(crate) fn code(self, code: i32) -> Self {
+        assert!(self.code == code, "expected exit code {code}\n{self}");
+        self
+    }
+
+    /// Ended well.
+    #[track_caller]
+    pub(crate) fn ok(self) -> Self {
+        self.code(0)
+    }
+
+    /// Both streams have all of these in them, somewhere.
+    #[track_caller]
+    pub(crate) fn says(self, texts: &[&str]) -> Self {
+        for text in texts {
+            let there = self.stdout.contains(text) || self.stderr.contains(text);
+            assert!(there, "expected to read: {text}\n{self}");
+        }
+        self
+    }
+
+    /// None of these is in either stream.
+    #[track_caller]
+    pub(crate) fn says_not(self, texts: &[&str]) -> Self {
+        for text in texts {
+            let there = self.stdout.contains(text) || self.stderr.contains(text);
+            assert!(!there, "expected not to read: {text}\n{self}");
+        }
+        self
+    }
+
+    /// What it printed, as JSON.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("not JSON: {error}\n{self}"))
+    }
+}
+
+/// A program under way in a bed, that can be sent a signal.
+pub(crate) struct Running<'a> {
+    bed: &'a Bed,
+    child: Child,
+    command: String,
+    pid_file: String,
+}
+
+impl Running<'_> {
+    /// Its process id, as the bed counts.
+    pub(crate) fn pid(&self) -> String {
+        let path = self.bed.dir().join(&self.pid_file);
+        wait_for("its process id", || std::fs::read_to_string(&path).is_ok_and(|pid| pid.ends_with('\n')));
+        std::fs::read_to_string(path).unwrap().trim().to_owned()
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        self.bed.sh(&format!("kill -{signal} {}", self.pid())).ok();
+    }
+
+    pub(crate) fn is_under_way(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    pub(crate) fn wait(self) -> Output {
+        Output::from(self.child.wait_with_output().unwrap(), self.command)
+    }
+}
+
+/// Beds are hungry: there are never more than two at once, however many threads the tests have.
+struct Places {
+    free: Mutex<usize>,
+    left: Condvar,
+}
+
+static PLACES: Places = Places { free: Mutex::new(2), left: Condvar::new() };
+
+struct Place;
+
+impl Place {
+    fn take() -> Self {
+        let free = PLACES.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut free =
+            PLACES.left.wait_while(free, |free| *free == 0).unwrap_or_else(std::sync::PoisonError::into_inner);
+        *free -= 1;
+        Self
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        *PLACES.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += 1;
+        PLACES.left.notify_one();
+    }
+}
+
+/// A bed of one's own; gone when it is dropped, or when the tests end in whatever way.
+pub(crate) struct Bed {
+    name: String,
+    dir: TempDir,
+    /// What there is beside anklume, as it was at the beginning.
+    beside: Option<String>,
+    _place: Place,
+}
+
+impl Bed {
+    /// A bed with Incus, a pool, and things beside that are not anklume's.
+    pub(crate) fn up() -> Self {
+        let mut bed = Self::bare(&[]).unwrap_or_else(|why| panic!("{why}"));
+        bed.sh(BESIDE).ok();
+        bed.beside = Some(bed.beside());
+        bed
+    }
+
+    /// A bed with these options of `tests/sandbox up`, and nothing beside; the reason why there can be none.
+    pub(crate) fn bare(options: &[&str]) -> Result<Self, String> {
+        static COUNT: Mutex<u32> = Mutex::new(0);
+        let place = Place::take();
+        let number = {
+            let mut count = COUNT.lock().unwrap();
+            *count += 1;
+            *count
+        };
+        let (me, dir) = (std::process::id(), tempfile::tempdir().unwrap());
+        let name = format!("e2e-{me}-{number}");
+        let mut up = Command::new(SANDBOX);
+        up.args(["up", &name, "--owner", &me.to_string()]).args(options).stdin(Stdio::null());
+        let up = Output::of(&mut up, format!("tests/sandbox up {name} {}", options.join(" ")));
+        if up.code == 77 {
+            return Err(up.stderr.trim().to_owned());
+        }
+        let _ = up.ok();
+        Ok(Self { name, dir, beside: None, _place: place })
+    }
+
+    /// The directory in which everything runs.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Writes a file there.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let path = self.dir().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    /// Writes `infra.yml`.
+    pub(crate) fn infra(&self, text: &str) {
+        self.write("infra.yml", text);
+    }
+
+    fn command(&self, verb: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(SANDBOX);
+        command.args([verb, &self.name, "--"]).args(args).current_dir(self.dir()).stdin(Stdio::null());
+        command.env("NO_COLOR", "1").env_remove("ANKLUME_LOG");
+        command
+    }
+
+    fn run(&self, verb: &str, args: &[&str]) -> Output {
+        Output::of(&mut self.command(verb, args), format!("{verb} {}", args.join(" ")))
+    }
+
+    /// Runs anklume, whatever comes of it.
+    pub(crate) fn try_anklume(&self, args: &[&str]) -> Output {
+        let mut output = self.run("exec", &[&[ANKLUME], args].concat());
+        output.command = format!("anklume {}", args.join(" "));
+        output
+    }
+
+    /// Runs anklume; it ends well.
+    #[track_caller]
+    pub(crate) fn anklume(&self, args: &[&str]) -> Output {
+        self.try_anklume(args).ok()
+    }
+
+    /// `anklume apply --yes`, with more words; it ends well.
+    #[track_caller]
+    pub(crate) fn apply(&self, more: &[&str]) -> Output {
+        self.anklume(&[&["apply", "--yes"], more].concat())
+    }
+
+    /// There is nothing left to do.
+    #[track_caller]
+    pub(crate) fn plan_is_empty(&self) {
+        let _ = self.anklume(&["plan", "--detailed-exitcode"]).says(&["Nothing to do"]);
+    }
+
+    /// The plan as JSON.
+    #[track_caller]
+    pub(crate) fn plan(&self, more: &[&str]) -> Plan {
+        Plan(self.anklume(&[&["plan", "--format", "json"], more].concat()).json())
+    }
+
+    /// Starts anklume and comes back at once.
+    pub(crate) fn start_anklume(&self, args: &[&str]) -> Running<'_> {
+        self.start(&format!("exec {ANKLUME} {}", args.join(" ")))
+    }
+
+    /// Starts a shell script and comes back at once.
+    pub(crate) fn start(&self, script: &str) -> Running<'_> {
+        static COUNT: Mutex<u32> = Mutex::new(0);
+        let pid_file = {
+            let mut count = COUNT.lock().unwrap();
+            *count += 1;
+            format!(".pid-{count}")
+        };
+        let script = format!("echo $$ > {pid_file}; {script}");
+        let mut command = self.command("exec", &["sh", "-c", &script]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Running { bed: self, child, command: script, pid_file }
+    }
+
+    /// Runs a shell script in the bed; `$ANKLUME` is the program.
+    pub(crate) fn sh(&self, script: &str) -> Output {
+        let mut command = self.command("exec", &["sh", "-ec", script]);
+        Output::of(command.env("ANKLUME", ANKLUME), script.to_owned())
+    }
+
+    /// Runs a shell script in the bed's "internet".
+    pub(crate) fn inet(&self, script: &str) -> Output {
+        self.run("inet", &["sh", "-ec", script])
+    }
+
+    /// Runs a shell script in a machine.
+    pub(crate) fn guest(&self, project: &str, machine: &str, script: &str) -> Output {
+        self.run("exec", &["incus", "exec", machine, "--project", project, "--", "sh", "-c", script])
+    }
+
+    /// What the API says of a path.
+    #[track_caller]
+    pub(crate) fn incus(&self, path: &str) -> Value {
+        self.run("exec", &["incus", "query", path]).ok().json()
+    }
+
+    /// Is there such a thing?
+    pub(crate) fn has(&self, path: &str) -> bool {
+        self.run("exec", &["incus", "query", path]).code == 0
+    }
+
+    /// A machine.
+    #[track_caller]
+    pub(crate) fn machine(&self, project: &str, name: &str) -> Value {
+        self.incus(&format!("/1.0/instances/{name}?project={project}"))
+    }
+
+    /// Waits until a machine answers on the address that it is to have, and on its web page.
+    pub(crate) fn wait_for_guest(&self, project: &str, machine: &str, address: &str) {
+        let has_it = format!("ip -4 addr show | grep -q 'inet {address}/' && wget -qO- http://127.0.0.1/ >&2");
+        wait_for(&format!("{machine} to have {address}"), || self.guest(project, machine, &has_it).code == 0);
+    }
+
+    /// The addresses of all machines of an applied infrastructure are really there.
+    pub(crate) fn wait_for_guests(&self, machines: &[(&str, &str, &str)]) {
+        for (project, machine, address) in machines {
+            self.wait_for_guest(project, machine, address);
+        }
+    }
+
+    /// Everything that Incus and the kernel hold, as text: nothing may have been written when it is the same as before.
+    pub(crate) fn everything(&self) -> String {
+        let listing = "for kind in projects networks 'profiles?all-projects=true&' 'instances?all-projects=true&' \
+             'images?project=default&' storage-pools; do
+               case $kind in *\\?*) ;; *) kind=$kind?;; esac
+               incus query \"/1.0/${kind}recursion=1\"
+             done; nft list ruleset; ls -R /run/anklume /var/lib/anklume /srv 2>/dev/null | grep -v lock || true";
+        self.sh(listing).ok().stdout
+    }
+
+    fn beside(&self) -> String {
+        self.sh(
+            "incus query /1.0/projects/mine; incus query /1.0/networks/mybr0; incus query '/1.0/profiles/own?project=mine'
+             incus query '/1.0/instances/pet?project=mine'; incus query '/1.0/instances/pet/state?project=mine' | grep -w pid
+             incus query '/1.0/instances/loner'; nft list table inet mine",
+        )
+        .ok()
+        .stdout
+    }
+}
+
+/// A project with a profile and a running machine, a bridge, a machine and an nftables table that are not anklume's.
+const BESIDE: &str = "
+    incus project create mine -c user.note=by-hand </dev/null
+    incus network create mybr0 ipv4.address=10.99.0.1/24 ipv4.nat=false ipv6.address=none </dev/null
+    incus profile create own --project mine </dev/null
+    incus profile device add default root disk path=/ pool=default --project mine
+    incus launch images:alpine/3.20 pet --project mine -p default -p own -c user.note=by-hand </dev/null
+    incus create --empty loner -n mybr0 </dev/null
+    nft 'add table inet mine; add chain inet mine keep'";
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        let changed = (!std::thread::panicking())
+            .then(|| self.beside.take().map(|before| (before, self.beside())))
+            .flatten()
+            .filter(|(before, after)| before != after);
+        let _ = Command::new(SANDBOX).args(["down", &self.name]).status();
+        if let Some((before, after)) = changed {
+            panic!("what is not anklume's was changed, from\n{before}\nto\n{after}");
+        }
+    }
+}
+
+/// A plan as JSON, with short ways to look at it.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan(pub(crate) Value);
+
+impl Plan {
+    /// `create instance dev`, one for each action, in order.
+    pub(crate) fn actions(&self) -> Vec<String> {
+        let actions = self.0["actions"].as_array().unwrap().iter();
+        actions.map(|action| format!("{} {}", text(&action["verb"]), told(&action["id"]))).collect()
+    }
+
+    /// The same, sorted.
+    pub(crate) fn sorted(&self) -> Vec<String> {
+        let mut actions = self.actions();
+        actions.sort();
+        actions
+    }
+
+    /// `restart instance dev: eth0 ipv4.address`, one for each thing held back, in order.
+    pub(crate) fn held(&self) -> Vec<String> {
+        let held = self.0["held"].as_array().unwrap().iter();
+        held.map(|held| {
+            let keys: Vec<&str> =
+                held["fields"].as_array().into_iter().flatten().map(|field| text(&field["key"])).collect();
+            let keys = if keys.is_empty() { String::new() } else { format!(": {}", keys.join(", ")) };
+            format!("{} {}{keys}", text(&held["why"]), told(&held["id"]))
+        })
+        .collect()
+    }
+
+    /// `limits.memory: 64MiB -> 128MiB (live)`, for each field of the action `update instance dev`.
+    #[track_caller]
+    pub(crate) fn fields(&self, action: &str) -> Vec<String> {
+        let at = self.actions().iter().position(|told| told == action);
+        let at = at.unwrap_or_else(|| panic!("no `{action}` in {:#?}", self.actions()));
+        let shown = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+        self.0["actions"][at]["fields"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|field| {
+                let impact = text(&field["impact"]["kind"]);
+                format!("{}: {} -> {} ({impact})", text(&field["key"]), shown(&field["before"]), shown(&field["after"]))
+            })
+            .collect()
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn told(id: &Value) -> String {
+    match text(&id["kind"]) {
+        "firewall" => "firewall".into(),
+        "profile" => format!("profile {}/{}", text(&id["project"]), text(&id["name"])),
+        kind => format!("{kind} {}", text(&id["name"])),
+    }
+}
+
+/// Waits until something is so; no test sleeps and hopes.
+#[track_caller]
+pub(crate) fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < Duration::from_secs(30), "waited 30 s for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A test that cannot run here says why; `tests/run` counts it as skipped.
+pub(crate) fn skip(test: &str, why: &str) {
+    #![expect(clippy::print_stderr, reason = "it is what a test says")]
+    use std::io::Write;
+    eprintln!("skipped: {test}: {why}");
+    if let Some(path) = std::env::var_os("ANKLUME_TESTS_SKIPPED") {
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        writeln!(file, "{test}: {why}").unwrap();
+    }
+}

@@ -1,0 +1,8 @@
+//! The end-to-end tests: anklume itself against a real Incus, in a bed that cannot touch the host.
+//!
+//! `tests/run e2e [FILTER]` runs them; they need root.
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code)]
+mod harness;
+mod whole;
