@@ -16,7 +16,6 @@ use anyhow::{Context as _, Result};
 use crate::cli::{Cli, Command, FirewallCommand, Global, Scope};
 use crate::failure::{Hinted, WrongInput};
 use crate::host;
-use crate::host::facts::Facts;
 use crate::incus::door::ThisHost;
 use crate::incus::live::Live;
 use crate::incus::server::Server;

@@ -86,6 +86,7 @@ pub(crate) fn without(wall: &Wall, gone: &BTreeSet<&String>) -> Wall {
     let mut rest = wall.clone();
     rest.bridges.retain(|bridge, _| !gone.contains(bridge));
     rest.offline.retain(|bridge| !gone.contains(bridge));
+    rest.gateways.retain(|bridge, _| !gone.contains(bridge));
     rest.openings.retain(|opening| !names(&opening.from) && !names(&opening.to));
     rest
 }

@@ -6,6 +6,7 @@
 //! Whatever has no connection (invalid, untracked) matches no direction and ends at the last drop.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 
 use nftables::batch::Batch;
 use nftables::schema::{NfCmd, SetType};
@@ -119,7 +120,8 @@ pub(super) fn steady(value: &mut Value) {
 fn sets(wall: &Wall) -> Vec<Object> {
     let bridges = wall.bridges.iter().map(|(bridge, domain)| element(bridge, &comment(domain, ""))).collect();
     let offline = wall.offline.iter().filter(|bridge| wall.bridges.contains_key(*bridge));
-    let gateways = wall.gateways.iter().map(|address| text(&address.to_string()));
+    let gateways: BTreeSet<&Ipv4Addr> = wall.gateways.values().collect();
+    let gateways = gateways.into_iter().map(|address| text(&address.to_string()));
     vec![
         set("bridges", SetType::Ifname, bridges),
         set("offline", SetType::Ifname, offline.map(|bridge| text(bridge)).collect()),

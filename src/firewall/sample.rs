@@ -22,7 +22,9 @@ pub(super) fn wall() -> Wall {
     Wall {
         bridges: bridges.map(|(bridge, domain)| (bridge.to_owned(), domain.to_owned())).into(),
         offline: ["net-dmz".to_owned()].into(),
-        gateways: ["10.100.0.254", "10.110.0.254", "10.120.0.254"].map(|address| address.parse().unwrap()).into(),
+        gateways: [("net-perso", "10.100.0.254"), ("net-pro", "10.110.0.254"), ("net-dmz", "10.120.0.254")]
+            .map(|(bridge, address)| (bridge.to_owned(), address.parse().unwrap()))
+            .into(),
         others: ["backup".to_owned(), "incusbr7".to_owned()].into(),
         openings: vec![
             opening(

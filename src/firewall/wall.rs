@@ -14,7 +14,7 @@ pub(crate) struct Wall {
     /// Those of `internet: false`.
     pub(crate) offline: BTreeSet<String>,
     /// The IPv4 gateways of the bridges, where known: a policy `to: host` opens no other domain's.
-    pub(crate) gateways: BTreeSet<Ipv4Addr>,
+    pub(crate) gateways: BTreeMap<String, Ipv4Addr>,
     /// Other bridges of this host that no domain may reach: the Incus networks that are not anklume's. Bridges of
     /// well-known names (`docker0`, `virbr0`, …) are closed without being listed.
     pub(crate) others: BTreeSet<String>,

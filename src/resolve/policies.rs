@@ -26,10 +26,14 @@ pub(super) fn wall(ground: Ground<'_>, domains: &[Domain], problems: &mut Vec<Pr
     }
 }
 
-/// Those that stand and those that are wanted: a bridge that moves has both for a moment.
-fn gateways(ground: Ground<'_>, domains: &[Domain]) -> BTreeSet<Ipv4Addr> {
-    let held = ground.holds.bridges.values().filter_map(|held| held.subnet.map(gateway));
-    held.chain(domains.iter().map(|domain| domain.gateway)).collect()
+/// Those of the domains, and of what still stands beside them. One a bridge, so that the table is the same before and
+/// after a bridge has moved.
+fn gateways(ground: Ground<'_>, domains: &[Domain]) -> BTreeMap<String, Ipv4Addr> {
+    let held = ground.holds.bridges.iter();
+    let mut gateways: BTreeMap<String, Ipv4Addr> =
+        held.filter_map(|(bridge, held)| Some((bridge.clone(), gateway(held.subnet?)))).collect();
+    gateways.extend(domains.iter().map(|domain| (domain.bridge.clone(), domain.gateway)));
+    gateways
 }
 
 /// Incus bridges of others. The host's other bridges are not among them: one of them may be its way out.
@@ -183,7 +187,7 @@ mod tests {
         assert_eq!(bridges, ["net-gone gone", "net-off net-off", "net-perso perso", "net-pro pro"]);
         assert_eq!(wall.offline, ["net-off".to_owned(), "net-pro".to_owned()].into());
         assert_eq!(wall.others, ["incusbr0".to_owned()].into());
-        let gateways: Vec<String> = wall.gateways.iter().map(ToString::to_string).collect();
+        let gateways: Vec<String> = wall.gateways.values().map(ToString::to_string).collect();
         assert_eq!(gateways, ["10.120.0.254", "10.120.1.254", "10.120.8.254", "10.120.9.254"]);
     }
 }
