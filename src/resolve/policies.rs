@@ -188,6 +188,6 @@ mod tests {
         assert_eq!(wall.offline, ["net-off".to_owned(), "net-pro".to_owned()].into());
         assert_eq!(wall.others, ["incusbr0".to_owned()].into());
         let gateways: Vec<String> = wall.gateways.values().map(ToString::to_string).collect();
-        assert_eq!(gateways, ["10.120.0.254", "10.120.1.254", "10.120.8.254", "10.120.9.254"]);
+        assert_eq!(gateways, ["10.120.8.254", "10.120.9.254", "10.120.0.254", "10.120.1.254"]);
     }
 }
