@@ -116,18 +116,17 @@ fn action(action: &Action, surface: &Surface) -> String {
         line.push_str(&surface.paint(Style::Yellow, "  restarts"));
     }
     line.push('\n');
-    if action.verb == Verb::Create && is_plumbing(&action.id) {
-        return line;
-    }
-    line + &fields(&action.fields, surface)
+    let told = action.fields.iter().filter(|field| action.verb != Verb::Create || is_told(&action.id, field));
+    line + &fields(&told.collect::<Vec<_>>(), surface)
 }
 
-/// What every domain gets in the same way: the note on its line says what there is to know.
-fn is_plumbing(id: &Id) -> bool {
+/// Of what every domain gets in the same way, the note on its line says what there is to know.
+fn is_told(id: &Id, field: &Field) -> bool {
     match id.kind {
-        Kind::Project | Kind::Network | Kind::Image => true,
-        Kind::Profile => id.name == "default",
-        Kind::Firewall | Kind::Instance => false,
+        Kind::Project => field.key.starts_with("limits."),
+        Kind::Network | Kind::Image => false,
+        Kind::Profile => id.name != "default",
+        Kind::Firewall | Kind::Instance => true,
     }
 }
 
@@ -140,10 +139,10 @@ fn held(held: &Held, surface: &Surface) -> String {
     let style = if matches!(held.why, Why::Orphan | Why::Protected) { Style::Dim } else { Style::Red };
     let name = name(&held.id, &held.domain);
     let line = format!("  {} {name}  {}\n", surface.paint(style, '!'), surface.paint(style, &held.message));
-    line + &fields(&held.fields, surface)
+    line + &fields(&held.fields.iter().collect::<Vec<_>>(), surface)
 }
 
-fn fields(fields: &[Field], surface: &Surface) -> String {
+fn fields(fields: &[&Field], surface: &Surface) -> String {
     let width = fields.iter().map(|field| field.key.len()).max().unwrap_or_default().min(32);
     let mut text = String::new();
     for field in fields {
