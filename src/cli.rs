@@ -23,7 +23,7 @@ pub(crate) struct Global {
     /// The infrastructure: a file, or a directory with base.yml [default: ./infra.yml, then ./infra/]
     #[arg(short, long, global = true, value_name = "PATH")]
     pub(crate) file: Option<PathBuf>,
-    /// Say what is run; twice: also what is answered (the environment variable ANKLUME_LOG takes filters)
+    /// Say what is run; twice: also what is answered (the environment variable `ANKLUME_LOG` takes filters)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     /// When to use colour

@@ -25,11 +25,6 @@ pub(crate) struct Edit {
 const SENT: [&str; 7] = ["architecture", "config", "description", "devices", "ephemeral", "profiles", "stateful"];
 
 impl Edit {
-    /// Is there anything to change?
-    pub(crate) fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// The body to send: what was read, changed.
     pub(crate) fn apply(&self, read: &Value) -> Value {
         let mut body: Map<String, Value> = SENT

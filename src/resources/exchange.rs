@@ -57,12 +57,12 @@ pub(crate) fn taken(wanted: &[Wanted], live: &Live, deleted: &[&Found], restart:
 }
 
 fn taking(wanted: &Wanted, seat: Seat, holder: &Found, live: &Live, restart: bool) -> Option<Taking> {
-    let moves = |found: &Found| found.marks.is_some() && !(found.is_up() && !restart);
-    if holder.marks.is_none() || !moves(holder) {
-        let taker_waits = live.found.get(&wanted.id).is_some_and(|taker| taker.is_up() && !restart);
+    let waits = |found: &Found| found.is_up() && !restart;
+    if holder.marks.is_none() || waits(holder) {
+        let taker_waits = live.found.get(&wanted.id).is_some_and(waits);
         return (!taker_waits).then(|| Taking::Conflict(conflict(wanted, seat, holder)));
     }
-    Some(Taking::Release { holder: holder.id.clone(), action: release(wanted, seat, holder) })
+    Some(Taking::Release { holder: holder.id.clone(), action: Box::new(release(wanted, seat, holder)) })
 }
 
 fn conflict(wanted: &Wanted, (_, address): Seat, holder: &Found) -> Conflict {

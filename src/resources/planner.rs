@@ -251,7 +251,7 @@ impl<'a> Planner<'a> {
                 domain: wanted.domain.clone(),
                 verb,
                 impact: difference::worst(now.iter().map(|change| &change.impact)),
-                note: self.note_of_change(verb, &now),
+                note: note_of_change(verb, &now),
                 fields: now.iter().map(Change::field).collect(),
                 heavy: wanted.instance.as_ref().is_some_and(|instance| instance.vm),
                 calls,
@@ -262,15 +262,6 @@ impl<'a> Planner<'a> {
             self.steps.push(Step { needs: wanted.needs.clone(), starts, restarts, ..Step::new(action, Phase::Make) });
         }
         self.state(wanted, found, restarts);
-    }
-
-    #[expect(clippy::unused_self, reason = "reads as one of the planner's steps")]
-    fn note_of_change(&self, verb: Verb, now: &[Change]) -> String {
-        match verb {
-            Verb::Adopt => "stands without anklume's mark; anklume takes it over".into(),
-            Verb::Update if now.is_empty() => "only anklume's own marks".into(),
-            _ => String::new(),
-        }
     }
 
     /// The machines that are up and would restart for these changes: itself, or the users of a profile.
@@ -399,7 +390,7 @@ impl<'a> Planner<'a> {
         for taking in taken {
             match taking {
                 exchange::Taking::Release { holder, action } => {
-                    self.steps.push(Step::new(action, Phase::Release));
+                    self.steps.push(Step::new(*action, Phase::Release));
                     tracing::debug!(%holder, "gives up its address first");
                 }
                 exchange::Taking::Conflict(conflict) => self.conflicts.push(conflict),
@@ -415,6 +406,14 @@ impl<'a> Planner<'a> {
         if let Some(action) = fence::last_action(&self.desired.wall, &gone.collect()) {
             self.steps.push(Step::new(action, Phase::LastFence));
         }
+    }
+}
+
+fn note_of_change(verb: Verb, now: &[Change]) -> String {
+    match verb {
+        Verb::Adopt => "stands without anklume's mark; anklume takes it over".into(),
+        Verb::Update if now.is_empty() => "only anklume's own marks".into(),
+        _ => String::new(),
     }
 }
 
