@@ -14,7 +14,7 @@ pub(super) struct Text {
     pub(super) role: Role,
     /// As the user calls it.
     pub(super) name: String,
-    pub(super) text: String,
+    pub(super) content: String,
     /// Why there is no text.
     pub(super) wrong: Option<Problem>,
 }
@@ -141,18 +141,18 @@ fn text(role: Role, path: &File, number: usize) -> Result<Text, Failure> {
         let problem = Problem::error(Path::default(), "this file is larger than 4 MiB")
             .at_place(Place { file: number, start: 0, end: 0 })
             .help("an infrastructure is text: is this the right file?");
-        return Ok(Text { role, name, text: String::new(), wrong: Some(problem) });
+        return Ok(Text { role, name, content: String::new(), wrong: Some(problem) });
     }
     let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
     Ok(match String::from_utf8(bytes) {
-        Ok(text) => Text { role, name, text, wrong: None },
+        Ok(content) => Text { role, name, content, wrong: None },
         Err(error) => {
             let start = error.utf8_error().valid_up_to();
-            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            let content = String::from_utf8_lossy(error.as_bytes()).into_owned();
             let problem = Problem::error(Path::default(), "this is not UTF-8 text")
                 .at_place(Place { file: number, start, end: start + '\u{fffd}'.len_utf8() })
                 .help("save the file as UTF-8");
-            Text { role, name, text, wrong: Some(problem) }
+            Text { role, name, content, wrong: Some(problem) }
         }
     })
 }

@@ -11,8 +11,8 @@ use super::yaml;
 pub(super) fn join(name: String, texts: Vec<Text>, problems: &mut Vec<Problem>) -> (Sources, bool) {
     let mut sources = Vec::new();
     let mut trees = Vec::new();
-    for (number, Text { role, name, text, wrong }) in texts.into_iter().enumerate() {
-        let read = wrong.map_or_else(|| yaml::read(&text, number), |problem| Err(Box::new(problem)));
+    for (number, Text { role, name, content, wrong }) in texts.into_iter().enumerate() {
+        let read = wrong.map_or_else(|| yaml::read(&content, number), |problem| Err(Box::new(problem)));
         match read {
             Ok(mut tree) => {
                 tree.merge(problems);
@@ -20,7 +20,7 @@ pub(super) fn join(name: String, texts: Vec<Text>, problems: &mut Vec<Problem>) 
             }
             Err(problem) => problems.push(*problem),
         }
-        sources.push(Source::new(name, text));
+        sources.push(Source::new(name, content));
     }
     let whole = trees.len() == sources.len();
     let root = match trees.first() {

@@ -16,6 +16,8 @@ pub(crate) mod near;
 mod node;
 pub(crate) mod problem;
 mod rules;
+#[cfg(test)]
+mod sample;
 mod scan;
 mod source;
 mod syntax;
@@ -69,12 +71,4 @@ fn load_texts(name: String, texts: Vec<files::Text>, mut problems: Vec<Problem>)
     }
     expand::expand(&mut infra);
     Ok(Loaded { infra, problems, sources })
-}
-
-/// An `infra.yml` with this text.
-#[cfg(test)]
-fn load_text(text: &str) -> Result<Loaded, Failure> {
-    let text =
-        files::Text { role: files::Role::Whole, name: "infra.yml".to_owned(), text: text.to_owned(), wrong: None };
-    load_texts("infra.yml".to_owned(), vec![text], Vec::new())
 }

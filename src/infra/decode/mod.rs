@@ -4,6 +4,8 @@ mod domain;
 mod global;
 mod machine;
 mod policy;
+#[cfg(test)]
+mod tests;
 mod values;
 
 pub(crate) use values::bytes;

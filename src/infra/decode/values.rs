@@ -84,9 +84,18 @@ fn config_value(at: &At<'_>) -> Option<String> {
     }
 }
 
-/// Incus devices.
+/// Incus devices, each with a type.
 pub(super) fn devices(at: &At<'_>) -> Devices {
-    at.pairs().iter().map(|pair| (pair.key().to_owned(), config(pair))).collect()
+    let device = |pair: &At<'_>| {
+        if pair.node.get("type").is_none() && !pair.is_scalar() {
+            pair.error(
+                format!("the device {} has no `type`", quoted(pair.key())),
+                "write `type: disk`, `nic`, `gpu`, `proxy`, `usb`, `unix-char` or another one of Incus's",
+            );
+        }
+        (pair.key().to_owned(), config(pair))
+    };
+    at.pairs().iter().map(device).collect()
 }
 
 /// A cloud-init document: a text, or a map that becomes one.

@@ -1,6 +1,6 @@
 //! What belongs to one machine: its profiles, its Incus keys and devices, its services, when it is snapshotted.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::super::at::quoted;
 use super::super::model::{Config, Devices, Infra, RunState};
@@ -32,11 +32,11 @@ const CONTAINER_KEYS: [&str; 6] =
 const VM_KEYS: [&str; 5] = ["security.secureboot", "security.csm", "security.sev", "raw.qemu", "agent.nic_config"];
 
 pub(super) fn check(infra: &Infra) -> Vec<Problem> {
-    let names: HashSet<&str> = machines(infra).map(|spot| spot.name).collect();
+    let names: BTreeSet<&str> = machines(infra).map(|spot| spot.name).collect();
     machines(infra).flat_map(|spot| one(spot, &names)).collect()
 }
 
-fn one(spot: Spot<'_>, names: &HashSet<&str>) -> Vec<Problem> {
+fn one(spot: Spot<'_>, names: &BTreeSet<&str>) -> Vec<Problem> {
     let path = spot.path();
     let mut problems = profiles(spot);
     problems.extend(refused_keys(&spot.machine.config, &path));
@@ -114,24 +114,16 @@ fn keys_of_the_other_type(spot: Spot<'_>) -> Vec<Problem> {
     spot.machine.config.keys().filter(|key| is_foreign(key)).map(problem).collect()
 }
 
-/// Every device has a type that Incus knows.
+/// Every type of a device is one that Incus knows.
 pub(super) fn devices(devices: &Devices, path: &Path) -> Vec<Problem> {
     let problem = |(name, device): (&String, &Config)| {
         let path = path.to("devices").to(name);
-        match device.get("type").map(String::as_str) {
-            None => Some(
-                Problem::error(path.to("type"), format!("the device {} has no `type`", quoted(name)))
-                    .help("write `type: disk`, `nic`, `gpu`, `proxy`, `usb`, `unix-char` or another one of Incus's"),
-            ),
-            Some(kind) if DEVICE_TYPES.contains(&kind) => None,
-            Some(kind) => {
-                let help = match nearest(kind, DEVICE_TYPES) {
-                    Some(near) => format!("did you mean {}?", quoted(near)),
-                    None => format!("Incus has {}", DEVICE_TYPES.join(", ")),
-                };
-                Some(Problem::error(path.to("type"), format!("no device has the type {}", quoted(kind))).help(help))
-            }
-        }
+        let kind = device.get("type").filter(|kind| !DEVICE_TYPES.contains(&kind.as_str()))?;
+        let help = match nearest(kind, DEVICE_TYPES) {
+            Some(near) => format!("did you mean {}?", quoted(near)),
+            None => format!("Incus has {}", DEVICE_TYPES.join(", ")),
+        };
+        Some(Problem::error(path.to("type"), format!("no device has the type {}", quoted(kind))).help(help))
     };
     devices.iter().filter_map(problem).collect()
 }
@@ -166,7 +158,7 @@ fn snapshots(spot: Spot<'_>) -> Vec<Problem> {
     problems
 }
 
-fn services(spot: Spot<'_>, names: &HashSet<&str>) -> Vec<Problem> {
+fn services(spot: Spot<'_>, names: &BTreeSet<&str>) -> Vec<Problem> {
     let mut problems = Vec::new();
     let services = &spot.machine.services;
     for (at, service) in services.iter().enumerate() {
