@@ -1,6 +1,9 @@
 //! What this host is: its addresses and routes, and where it stands in a chain of nested hosts.
 
+use std::path::Path;
+
 use ipnet::IpNet;
+use serde_json::Value;
 
 /// Facts read once, before anything is decided.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,17 +16,118 @@ pub(crate) struct Facts {
     pub(crate) yolo: bool,
     /// Addresses and routes of the host, the default routes left out.
     pub(crate) networks: Vec<HostNetwork>,
-    /// Bridges of the host (`docker0`, `virbr0`, `incusbr0`, …), anklume's own among them.
-    pub(crate) bridges: Vec<String>,
 }
 
 /// A network that the host is in or has a route to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct HostNetwork {
     pub(crate) interface: String,
     pub(crate) network: IpNet,
 }
 
-pub(crate) fn read_context(_root: &std::path::Path, yolo: bool) -> Facts {
-    Facts { yolo, ..Facts::default() }
+/// Where this host stands, from the files that an outer anklume left under `/etc/anklume`. `root` is `/`, but in tests.
+pub(crate) fn read_context(root: &Path, yolo: bool) -> Facts {
+    let read = |name: &str| {
+        let text = std::fs::read_to_string(root.join("etc/anklume").join(name)).unwrap_or_default();
+        text.trim().to_owned()
+    };
+    Facts {
+        absolute_level: read("absolute_level").parse().ok(),
+        vm_nested: read("vm_nested") == "true",
+        yolo: yolo || read("yolo") == "true",
+        networks: Vec::new(),
+    }
+}
+
+/// The networks of the host's addresses, from `ip -j addr`.
+pub(crate) fn parse_addresses(links: &Value) -> Vec<HostNetwork> {
+    let links = links.as_array().into_iter().flatten();
+    let each = links.flat_map(|link| link["addr_info"].as_array().into_iter().flatten().map(move |info| (link, info)));
+    each.filter_map(|(link, info)| {
+        let address: std::net::IpAddr = info["local"].as_str()?.parse().ok()?;
+        let length = u8::try_from(info["prefixlen"].as_u64()?).ok()?;
+        network(link["ifname"].as_str()?, IpNet::new(address, length).ok()?)
+    })
+    .collect()
+}
+
+/// The networks that the host has routes to, from `ip -j route show table all`.
+pub(crate) fn parse_routes(routes: &Value) -> Vec<HostNetwork> {
+    let mut networks = Vec::new();
+    for route in routes.as_array().into_iter().flatten() {
+        // Those of type local, broadcast and multicast come with the addresses.
+        if route["type"].as_str().is_some_and(|kind| kind != "unicast") {
+            continue;
+        }
+        let Some(target) = route["dst"].as_str().and_then(target) else { continue };
+        let hops = route["nexthops"].as_array().into_iter().flatten().filter_map(|hop| hop["dev"].as_str());
+        let devices = route["dev"].as_str().into_iter().chain(hops);
+        networks.extend(devices.filter_map(|device| network(device, target)));
+    }
+    networks
+}
+
+/// `10.0.0.0/8`, or one address; `default` is none.
+fn target(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse().ok().map(|address: std::net::IpAddr| IpNet::from(address)))
+}
+
+/// Loopback and link-local ones are in nobody's way.
+fn network(interface: &str, network: IpNet) -> Option<HostNetwork> {
+    let network = network.trunc();
+    let apart = match network {
+        IpNet::V4(net) => net.addr().is_loopback() || net.addr().is_link_local() || net.prefix_len() == 0,
+        IpNet::V6(net) => net.addr().is_loopback() || net.addr().is_unicast_link_local() || net.prefix_len() == 0,
+    };
+    (!apart).then(|| HostNetwork { interface: interface.to_owned(), network })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn shown(networks: &[HostNetwork]) -> Vec<String> {
+        networks.iter().map(|one| format!("{} {}", one.interface, one.network)).collect()
+    }
+
+    #[test]
+    fn an_address_stands_for_its_network() {
+        let links = json!([
+            {"ifname": "lo", "addr_info": [{"family": "inet", "local": "127.0.0.1", "prefixlen": 8}]},
+            {"ifname": "v0", "addr_info": [
+                {"family": "inet", "local": "10.9.0.1", "prefixlen": 24},
+                {"family": "inet6", "local": "fe80::1", "prefixlen": 64},
+                {"family": "inet6", "local": "2001:db8:1::1", "prefixlen": 64}]},
+            {"ifname": "br9", "addr_info": []}]);
+        assert_eq!(shown(&parse_addresses(&links)), ["v0 10.9.0.0/24", "v0 2001:db8:1::/64"]);
+    }
+
+    #[test]
+    fn a_route_names_its_way_out_and_the_default_route_is_none() {
+        let routes = json!([
+            {"dst": "default", "gateway": "198.51.100.2", "dev": "up0"},
+            {"dst": "10.0.0.0/8", "dev": "tun0"},
+            {"dst": "10.7.7.7", "dev": "tun0"},
+            {"dst": "172.20.0.0/16", "nexthops": [{"dev": "a"}, {"dev": "b"}]},
+            {"type": "local", "dst": "10.9.0.1", "dev": "v0", "table": "local"},
+            {"type": "unreachable", "dst": "192.0.2.0/24"},
+            {"dst": "fe80::/64", "dev": "v0"}]);
+        let expected = ["tun0 10.0.0.0/8", "tun0 10.7.7.7/32", "a 172.20.0.0/16", "b 172.20.0.0/16"];
+        assert_eq!(shown(&parse_routes(&routes)), expected);
+    }
+
+    #[test]
+    fn the_context_is_read_from_its_files_and_is_outermost_without_them() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(read_context(root.path(), false), Facts::default());
+        let dir = root.path().join("etc/anklume");
+        std::fs::create_dir_all(&dir).unwrap();
+        for (name, text) in [("absolute_level", "2\n"), ("vm_nested", "true\n"), ("yolo", "false\n")] {
+            std::fs::write(dir.join(name), text).unwrap();
+        }
+        let facts = read_context(root.path(), false);
+        assert_eq!((facts.absolute_level, facts.vm_nested, facts.yolo), (Some(2), true, false));
+        assert!(read_context(root.path(), true).yolo);
+    }
 }

@@ -14,7 +14,7 @@ pub(crate) enum Taking {
     /// The holder is to have another one, and gives this one up first.
     Release {
         holder: Id,
-        action: Action,
+        action: Box<Action>,
     },
     Conflict(Conflict),
 }
@@ -23,7 +23,7 @@ pub(crate) enum Taking {
 type Seat<'a> = (&'a str, &'a str);
 
 /// Looks at every machine that is to get an address which it does not have.
-pub(crate) fn taken(wanted: &[Wanted], live: &Live, deleted: &[&Found], restart: bool) -> Vec<Taking> {
+pub(crate) fn taken(all: &[Wanted], live: &Live, deleted: &[&Found], restart: bool) -> Vec<Taking> {
     let machines = || live.found.values().filter(|found| found.id.kind == Kind::Instance);
     let mut holders: BTreeMap<Seat, &Found> = BTreeMap::new();
     for found in machines() {
@@ -32,13 +32,14 @@ pub(crate) fn taken(wanted: &[Wanted], live: &Live, deleted: &[&Found], restart:
         }
     }
     let mut takings = Vec::new();
-    for wanted in wanted.iter().filter(|wanted| wanted.id.kind == Kind::Instance) {
+    for wanted in all.iter().filter(|wanted| wanted.id.kind == Kind::Instance) {
         for (_, seat) in seats(&wanted.fields) {
             let Some(holder) = holders.get(&seat).filter(|holder| holder.id != wanted.id) else { continue };
             if deleted.iter().any(|found| found.id == holder.id) {
                 continue;
             }
-            takings.extend(taking(wanted, seat, holder, live, restart));
+            let stays = all.iter().all(|wanted| wanted.id != holder.id);
+            takings.extend(taking(wanted, seat, holder, live, restart, stays));
         }
     }
     takings.sort_by_key(|taking| match taking {
@@ -48,28 +49,23 @@ pub(crate) fn taken(wanted: &[Wanted], live: &Live, deleted: &[&Found], restart:
     takings.dedup_by(
         |a, b| matches!((a, b), (Taking::Release { holder: a, .. }, Taking::Release { holder: b, .. }) if a == b),
     );
-    let mine = |holder: &Id| wanted.iter().find(|wanted| wanted.id == *holder);
-    takings.retain(|taking| match taking {
-        Taking::Release { holder, .. } => mine(holder).is_some(),
-        Taking::Conflict(_) => true,
-    });
     takings
 }
 
-fn taking(wanted: &Wanted, seat: Seat, holder: &Found, live: &Live, restart: bool) -> Option<Taking> {
+fn taking(wanted: &Wanted, seat: Seat, holder: &Found, live: &Live, restart: bool, stays: bool) -> Option<Taking> {
     let waits = |found: &Found| found.is_up() && !restart;
-    if holder.marks.is_none() || waits(holder) {
+    if stays || waits(holder) {
         let taker_waits = live.found.get(&wanted.id).is_some_and(waits);
-        return (!taker_waits).then(|| Taking::Conflict(conflict(wanted, seat, holder)));
+        return (!taker_waits).then(|| Taking::Conflict(conflict(wanted, seat, holder, stays)));
     }
     Some(Taking::Release { holder: holder.id.clone(), action: Box::new(release(wanted, seat, holder)) })
 }
 
-fn conflict(wanted: &Wanted, (_, address): Seat, holder: &Found) -> Conflict {
-    let help = if holder.marks.is_some() && holder.is_up() {
-        "`anklume apply --restart` moves both".to_owned()
+fn conflict(wanted: &Wanted, (_, address): Seat, holder: &Found, stays: bool) -> Conflict {
+    let help = if stays {
+        format!("delete {} (`--prune`, if it left the file), or give {} another `ip`", holder.id.name, wanted.id.name)
     } else {
-        format!("give {} another `ip`", wanted.id.name)
+        "`anklume apply --restart` moves both".to_owned()
     };
     Conflict { message: format!("{address} of {} is still held by {}", wanted.id, holder.id), help }
 }
