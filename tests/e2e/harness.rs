@@ -31,8 +31,20 @@ impl fmt::Display for Output {
 
 impl Output {
     fn of(command: &mut Command, shown: String) -> Self {
+        let begin = Instant::now();
         let output = command.output().unwrap_or_else(|error| panic!("{shown}: {error}"));
-        Self::from(output, shown)
+        let output = Self::from(output, shown);
+        output.trace(begin);
+        output
+    }
+
+    /// With `ANKLUME_TESTS_TRACE=1` everything that is run is told, with its time.
+    #[expect(clippy::print_stderr, reason = "it is asked for")]
+    fn trace(&self, begin: Instant) {
+        if std::env::var_os("ANKLUME_TESTS_TRACE").is_some() {
+            let command = self.command.split_whitespace().collect::<Vec<_>>().join(" ");
+            eprintln!("{:5} ms  {} [{}]", begin.elapsed().as_millis(), command, self.code);
+        }
     }
 
     fn from(output: std::process::Output, command: String) -> Self {
@@ -300,6 +312,39 @@ impl Bed {
         }
     }
 
+    /// The first process of a machine: the same as before where it was not restarted.
+    #[track_caller]
+    pub(crate) fn pid(&self, project: &str, name: &str) -> u64 {
+        self.incus(&format!("/1.0/instances/{name}/state?project={project}"))["pid"].as_u64().unwrap()
+    }
+
+    /// Sends packets, all at once: each from a machine (`project/name`), `host` or `inet` to `ping ADDRESS` or
+    /// `tcp ADDRESS:PORT`, and all of them pass, or none.
+    #[track_caller]
+    pub(crate) fn packets(&self, pass: bool, probes: &[(&str, &str)]) {
+        let wrong = std::thread::scope(|scope| {
+            let sent: Vec<_> = probes.iter().map(|probe| (probe, scope.spawn(|| self.packet(*probe, pass)))).collect();
+            let outputs = sent.into_iter().map(|(probe, sent)| (probe, sent.join().unwrap()));
+            let wrong = outputs.filter(|(_, output)| (output.code == 0) != pass);
+            wrong.map(|((from, to), output)| format!("{from} -> {to}\n{output}")).collect::<Vec<_>>()
+        });
+        assert!(wrong.is_empty(), "expected to {}:\n{}", if pass { "pass" } else { "be dropped" }, wrong.join("\n"));
+    }
+
+    fn packet(&self, (from, to): (&str, &str), patient: bool) -> Output {
+        let seconds = if patient { 5 } else { 1 };
+        let script = match to.split_once(' ') {
+            Some(("ping", address)) => format!("busybox ping -c 1 -W {seconds} {address}"),
+            Some(("tcp", end)) => format!("busybox timeout {seconds} busybox wget -qO- http://{end}/"),
+            _ => panic!("neither ping nor tcp: {to}"),
+        };
+        match from.split_once('/') {
+            Some((project, machine)) => self.guest(project, machine, &script),
+            None if from == "inet" => self.inet(&script),
+            None => self.sh(&script),
+        }
+    }
+
     /// Everything that Incus and the kernel hold, as text: nothing may have been written when it is the same as before.
     pub(crate) fn everything(&self) -> String {
         let listing = "for kind in projects networks 'profiles?all-projects=true&' 'instances?all-projects=true&' \
@@ -402,6 +447,17 @@ fn told(id: &Value) -> String {
         "profile" => format!("profile {}/{}", text(&id["project"]), text(&id["name"])),
         kind => format!("{kind} {}", text(&id["name"])),
     }
+}
+
+/// A text with some words replaced, each of which is in it.
+#[track_caller]
+pub(crate) fn edited(text: &str, edits: &[(&str, &str)]) -> String {
+    let mut text = text.to_owned();
+    for (old, new) in edits {
+        assert!(text.contains(old), "there is no `{old}` in:\n{text}");
+        text = text.replace(old, new);
+    }
+    text
 }
 
 /// Waits until something is so; no test sleeps and hopes.
