@@ -114,7 +114,9 @@ fn a_whole_infrastructure_is_made_from_nothing_and_the_next_plan_is_empty() {
     let bed = Bed::up();
     bed.infra(SHOP);
     let before = bed.everything();
-    bed.try_anklume(&["plan", "--detailed-exitcode"]).code(2).says(&["\nPlan: 27 to create, 1 to change, 0 to delete.\n"]);
+    bed.try_anklume(&["plan", "--detailed-exitcode"])
+        .code(2)
+        .says(&["\nPlan: 27 to create, 1 to change, 0 to delete.\n"]);
     assert_eq!(bed.everything(), before, "a plan writes nothing");
 
     bed.apply(&[]).says(&["28 done."]);
@@ -151,7 +153,8 @@ fn everything_carries_its_marks(bed: &Bed) {
             .filter(|one| {
                 let config = &one["config"];
                 config["user.anklume.infra"] == "shop"
-                    && ["admin", "pro", "home", "a-laboratory"].contains(&config["user.anklume.domain"].as_str().unwrap())
+                    && ["admin", "pro", "home", "a-laboratory"]
+                        .contains(&config["user.anklume.domain"].as_str().unwrap())
                     && config["user.anklume.applied"].as_str().is_some_and(|applied| applied.starts_with("[\""))
             })
             .collect();
@@ -193,7 +196,8 @@ fn packets_go_as_declared(bed: &Bed) {
     bed.packets(false, &WALLED);
     // `internet: false`: a way out there is, by the host's own masquerading, and the table closes it.
     bed.sh("nft 'add table ip out; add chain ip out post { type nat hook postrouting priority 100; }
-                 add rule ip out post oifname up0 masquerade'").ok();
+                 add rule ip out post oifname up0 masquerade'")
+        .ok();
     bed.packets(false, &[("a-laboratory/lab-1", "tcp 203.0.113.10:80")]);
     // The same packets pass without the table: it was the table that dropped them.
     bed.sh("nft delete table inet anklume").ok();
