@@ -11,6 +11,7 @@ use super::{DONE, Ground, lock};
 use crate::apply::{self, Bounds, Outcome, Report};
 use crate::cli::{ApplyArgs, Global};
 use crate::failure::{Hinted, Unfinished};
+use crate::firewall::fence::Table;
 use crate::incus::door::ThisHost;
 use crate::incus::trouble;
 use crate::plan::{Plan, Why};
@@ -23,8 +24,8 @@ pub(crate) async fn run(global: &Global, args: &ApplyArgs, ui: Ui) -> Result<Exi
     let _lock = lock::take("apply")?;
     let options = Options::from(&args.scope);
     let ground = Ground::read(global, false, ui).await?;
+    isolation_can_be_told(&ground)?;
     let plan = ground.plan(&options, false, ui).await?;
-    must_be_told(&plan)?;
     ui.print(render::text::plan(&plan, &ground.desired, &ui.out));
     if plan.actions.is_empty() {
         return left_over(&plan);
@@ -55,14 +56,13 @@ pub(super) fn agreed(ui: Ui, question: &str) -> Result<bool> {
 }
 
 /// An apply whose isolation cannot be loaded starts nothing; better to know before anything is written.
-pub(super) fn must_be_told(plan: &Plan) -> Result<()> {
-    match plan.held.iter().find(|held| held.why == Why::Unknown) {
-        Some(held) => Err(Hinted::new(
-            format!("nothing was changed: {}", held.message),
-            "the domains are kept apart by nftables, which root alone may change: `sudo anklume apply`",
-        )
-        .into()),
-        None => Ok(()),
+fn isolation_can_be_told(ground: &Ground) -> Result<()> {
+    match &ground.live.table {
+        Table::Known(_) => Ok(()),
+        Table::Unknown { why, hint } => {
+            let message = format!("nothing was changed: the domains could not be kept apart ({why})");
+            Err(Hinted::new(message, hint.clone()).into())
+        }
     }
 }
 

@@ -22,9 +22,6 @@ pub(crate) async fn show(ui: Ui) -> Result<ExitCode> {
             let message = "there is no table `inet anklume`: nothing keeps the domains apart";
             Err(Hinted::new(message, "`anklume apply` loads it").into())
         }
-        Table::Unknown(why) => {
-            Err(Hinted::new(format!("the table cannot be read: {why}"), "run as root: `sudo anklume firewall show`")
-                .into())
-        }
+        Table::Unknown { why, hint } => Err(Hinted::new(format!("the table cannot be read: {why}"), hint).into()),
     }
 }

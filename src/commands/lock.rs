@@ -39,7 +39,8 @@ fn take_at(place: &Path, command: &str) -> Result<Lock> {
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
             let _ = file.read_to_string(&mut holder);
-            let message = format!("another anklume is at work: {}", holder.trim());
+            let holder = Some(holder.trim()).filter(|holder| !holder.is_empty()).unwrap_or("it did not leave its name");
+            let message = format!("another anklume is at work: {holder}");
             return Err(Hinted::new(message, "wait until it is done, then run this again").into());
         }
         Err(TryLockError::Error(error)) => return Err(error).with_context(open),

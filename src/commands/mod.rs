@@ -109,9 +109,12 @@ impl Ground {
         }
         let server = Server::read(&ThisHost).await.context("the Incus server cannot be asked")?;
         let plan = planner::plan(&self.desired, &self.live, Some(&server), options).map_err(conflicts)?;
-        let problems = preflight::problems(&self.desired, &plan, &server);
+        let mut problems = preflight::problems(&self.desired, &plan, &server);
+        let (images, table) =
+            tokio::join!(preflight::missing_images(&self.desired, &plan), preflight::dry_run(&self.desired, &plan));
+        problems.extend(images);
         say_problems(&self.loaded, &problems, ui)?;
-        preflight::ask_outside(&self.loaded, &self.desired, &plan, ui).await?;
+        table?;
         Ok(plan)
     }
 

@@ -4,17 +4,14 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 
-use super::say_problems;
 use crate::firewall::fence;
 use crate::incus::door::{CallError, Host, ThisHost};
 use crate::incus::server::{KnownKey, Server};
-use crate::infra::Loaded;
 use crate::infra::near::nearest;
 use crate::infra::problem::{Path, Problem};
 use crate::plan::{Id, Kind, Plan, Verb};
-use crate::resolve::desired::{Config, Desired, Devices, Machine};
+use crate::resolve::desired::{Config, Desired, Devices, Domain, Machine};
 use crate::resources::image;
-use crate::ui::Ui;
 
 /// Problems that the server's answers show: unknown keys, machines that it cannot run, images that are not there.
 pub(crate) fn problems(desired: &Desired, plan: &Plan, server: &Server) -> Vec<Problem> {
@@ -29,7 +26,7 @@ pub(crate) fn problems(desired: &Desired, plan: &Plan, server: &Server) -> Vec<P
             let at = at.to("machines").to(&machine.name);
             problems.extend(keys(&machine.config, Some(machine.vm), &at.to("config"), server));
             if makes(plan, &domain.project, machine) {
-                problems.extend(can_run(machine, &at, server));
+                problems.extend(can_run(domain, machine, &at, server));
             }
         }
     }
@@ -91,14 +88,16 @@ fn misused(key: &str, value: &str, known: &KnownKey, vm: Option<bool>, at: Path)
 }
 
 /// Can this host run such a machine, and is its image here or to be fetched?
-fn can_run(machine: &Machine, at: &Path, server: &Server) -> Vec<Problem> {
+fn can_run(domain: &Domain, machine: &Machine, at: &Path, server: &Server) -> Vec<Problem> {
     let mut problems = Vec::new();
     if machine.vm && !server.runs_vms() {
         let message = "this host cannot run virtual machines: Incus has no `qemu` driver";
         let help = "`incus warning list` tells what is missing (KVM, vhost_vsock, qemu); or write `type: lxc`";
         problems.push(Problem::error(at.to("type"), message).help(help));
     }
-    if has_gpu(&machine.devices) && server.gpus == 0 {
+    let profiles = domain.profiles.iter().filter(|profile| machine.profiles.contains(&profile.name));
+    let gpu = has_gpu(&machine.devices) || profiles.into_iter().any(|profile| has_gpu(&profile.devices));
+    if gpu && server.gpus == 0 {
         let message = "this host has no GPU that Incus can see";
         problems.push(Problem::error(at.to("gpu"), message).help("`incus info --resources` lists the GPUs"));
     }
@@ -117,9 +116,17 @@ fn has_gpu(devices: &Devices) -> bool {
     devices.values().any(|device| device.get("type").is_some_and(|kind| kind == "gpu"))
 }
 
-/// Asks who is further away: the image servers whether they have what is to be fetched, and the kernel whether it
-/// would take the table.
-pub(crate) async fn ask_outside(loaded: &Loaded, desired: &Desired, plan: &Plan, ui: Ui) -> Result<()> {
+/// Asks the kernel whether it would take the table of this plan.
+pub(crate) async fn dry_run(desired: &Desired, plan: &Plan) -> Result<()> {
+    if plan.actions.iter().any(|action| action.id.kind == Kind::Firewall) {
+        let call = ThisHost.call(&fence::check(&desired.wall)).await;
+        call.context("the kernel refuses the table that keeps the domains apart")?;
+    }
+    Ok(())
+}
+
+/// Asks the image servers whether they have what is to be fetched.
+pub(crate) async fn missing_images(desired: &Desired, plan: &Plan) -> Vec<Problem> {
     let mut wanted: BTreeMap<(&str, bool), Path> = BTreeMap::new();
     for domain in &desired.domains {
         for machine in &domain.machines {
@@ -130,14 +137,6 @@ pub(crate) async fn ask_outside(loaded: &Loaded, desired: &Desired, plan: &Plan,
             }
         }
     }
-    let loads = plan.actions.iter().any(|action| action.id.kind == Kind::Firewall);
-    let dry_run = async { if loads { ThisHost.call(&fence::check(&desired.wall)).await.map(drop) } else { Ok(()) } };
-    let (images, table) = tokio::join!(missing_images(wanted), dry_run);
-    say_problems(loaded, &images, ui)?;
-    table.context("the kernel refuses the table that keeps the domains apart")
-}
-
-async fn missing_images(wanted: BTreeMap<(&str, bool), Path>) -> Vec<Problem> {
     let mut asked = tokio::task::JoinSet::new();
     for ((image, vm), at) in wanted {
         let (call, image) = (image::ask(image, vm), image.to_owned());

@@ -7,14 +7,18 @@ use super::ruleset::{batch, removal};
 use super::wall::{End, Wall};
 use crate::incus::call::Call;
 use crate::incus::door::{CallError, Host};
+use crate::incus::trouble;
 use crate::plan::{Action, Field, Id, Impact, Kind, Verb};
 
 /// What the kernel says of our table.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Table {
     Known(Option<LiveTable>),
-    /// It cannot be read; why.
-    Unknown(String),
+    /// It cannot be read; why, and what to type.
+    Unknown {
+        why: String,
+        hint: String,
+    },
 }
 
 impl Default for Table {
@@ -28,27 +32,41 @@ impl Table {
     pub(crate) async fn read(host: &impl Host) -> Self {
         // Listing a table that is not there fails; listing all of the family does not.
         match host.call(&Call::nft(["-j", "list", "ruleset", "inet"])).await {
-            Ok(bytes) => parse_live(&bytes).map_or_else(|error| Self::Unknown(error.to_string()), Self::Known),
-            Err(error) => Self::Unknown(match error {
-                CallError::Failed { said, .. } => said.lines().next().unwrap_or_default().to_owned(),
-                other => other.to_string(),
-            }),
+            Ok(bytes) => match parse_live(&bytes) {
+                Ok(table) => Self::Known(table),
+                Err(error) => Self::unknown(error.to_string(), None),
+            },
+            Err(error) => {
+                let hint = trouble::hint(&error);
+                match error {
+                    CallError::Failed { said, .. } => Self::unknown(format!("nft says: {}", first_line(&said)), hint),
+                    other => Self::unknown(other.to_string(), hint),
+                }
+            }
         }
     }
+
+    fn unknown(why: String, hint: Option<String>) -> Self {
+        Self::Unknown { why, hint: hint.unwrap_or_else(|| "`nft list ruleset inet` shows what is there".into()) }
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
 }
 
 /// What is to be done about the table.
 pub(crate) enum Step {
     Nothing,
     Load(Action),
-    Unknown(String),
+    Unknown { why: String, hint: String },
 }
 
 /// Compares the table with what the wall asks for.
 pub(crate) fn action(wall: &Wall, table: &Table) -> Step {
     let live = match table {
         Table::Known(live) => live.as_ref(),
-        Table::Unknown(why) => return Step::Unknown(why.clone()),
+        Table::Unknown { why, hint } => return Step::Unknown { why: why.clone(), hint: hint.clone() },
     };
     if wall.bridges.is_empty() {
         return live.map_or(Step::Nothing, |_| Step::Load(delete("no domain is left")));

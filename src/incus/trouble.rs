@@ -49,7 +49,7 @@ const HINTS: [(&str, &str, &str); 12] = [
         "Only empty projects can be removed",
         "`incus list --project NAME` and `incus image list --project NAME` show what is left",
     ),
-    ("nft", "Operation not permitted", "nftables can be read and changed by root only: run as root"),
+    ("nft", "Operation not permitted", "only root may read and change nftables: run as root, or with `sudo`"),
 ];
 
 fn said_hint(program: &str, said: &str) -> Option<String> {

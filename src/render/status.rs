@@ -166,7 +166,7 @@ fn guest_address(listed: &Value) -> Option<String> {
 fn firewall(desired: &Desired, live: &Live, drift: &Drift) -> FirewallStatus {
     let (bridges, policies) = (desired.wall.bridges.len(), desired.wall.openings.len());
     let (state, message) = match &live.table {
-        Table::Unknown(why) => ("unknown", format!("cannot be told: {why}; run as root")),
+        Table::Unknown { why, hint } => ("unknown", format!("cannot be told: {why}; {hint}")),
         Table::Known(None) if bridges == 0 => ("in force", "nothing to keep apart".into()),
         Table::Known(None) => ("missing", "GONE: nothing keeps the domains apart; `anklume apply` restores it".into()),
         Table::Known(Some(_)) if drift.firewall => {

@@ -117,12 +117,12 @@ impl<'a> Planner<'a> {
         match fence::action(&self.desired.wall, &self.live.table) {
             fence::Step::Nothing => {}
             fence::Step::Load(action) => self.steps.push(Step::new(action, Phase::Fence)),
-            fence::Step::Unknown(why) => self.held.push(Held {
+            fence::Step::Unknown { why, hint } => self.held.push(Held {
                 id: Id::global(Kind::Firewall, "inet anklume"),
                 domain: String::new(),
                 why: Why::Unknown,
                 fields: Vec::new(),
-                message: format!("the isolation cannot be told: {why}; run as root"),
+                message: format!("the isolation cannot be told: {why}; {hint}"),
             }),
         }
     }
