@@ -1,7 +1,7 @@
 //! One writer at a time: a lock that names its holder.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -31,9 +31,13 @@ fn place() -> PathBuf {
 
 fn take_at(place: &Path, command: &str) -> Result<Lock> {
     let open = || format!("the lock file {} cannot be opened", place.display());
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(place);
-    let file =
-        file.as_mut().map_err(|error| std::io::Error::new(error.kind(), error.to_string())).with_context(open)?;
+    let mut file = match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(place) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            return Err(Hinted::new(format!("only root can {command}"), format!("`sudo anklume {command}`")).into());
+        }
+        Err(error) => return Err(error).with_context(open),
+    };
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -49,7 +53,6 @@ fn take_at(place: &Path, command: &str) -> Result<Lock> {
     let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown user".into());
     let _ = file.set_len(0).and_then(|()| file.rewind());
     let _ = writeln!(file, "`anklume {command}` of {user}, process {}", std::process::id());
-    let file = file.try_clone().with_context(open)?;
     Ok(Lock { _file: file })
 }
 
