@@ -1,4 +1,4 @@
-//! The table in a real kernel, inside network namespaces of the tests' own. Needs root, `nft` and `ip`.
+//! The table in a real kernel, inside network namespaces of the tests' own. Needs `nft` and `ip`, and no root.
 
 use std::io::Write;
 use std::process::{Child, Command, Output, Stdio};
@@ -18,12 +18,12 @@ pub(super) struct Namespace {
 impl Namespace {
     pub(super) fn new() -> Self {
         let mut holder = Command::new("unshare")
-            .args(["-n", "sh", "-c", "echo ready; exec sleep 600"])
+            .args(["-rn", "sh", "-c", "echo ready; exec sleep 600"])
             .stdout(Stdio::piped())
             .spawn()
             .expect("unshare runs");
         let mut ready = [0; 6];
-        std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut ready).expect("a network namespace (root?)");
+        std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut ready).expect("a network namespace");
         let namespace = Self { holder };
         namespace.run("ip link set lo up");
         namespace
@@ -35,7 +35,9 @@ impl Namespace {
 
     pub(super) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
-        command.args(["-t", &self.pid().to_string(), "-n", "--", program]).env("LC_ALL", "C.UTF-8");
+        command
+            .args(["-t", &self.pid().to_string(), "-U", "--preserve-credentials", "-n", "--", program])
+            .env("LC_ALL", "C.UTF-8");
         command
     }
 

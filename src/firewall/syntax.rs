@@ -4,6 +4,7 @@
 //! and sorted, an `in` stands where nft says `in`.
 
 use std::collections::HashSet;
+use std::net::Ipv4Addr;
 
 use nftables::expr::{
     CT, CTDir, Elem, Expression, Fib, FibFlag, FibResult, Meta, MetaKey, NamedExpression, Payload, PayloadField, Range,
@@ -94,7 +95,8 @@ pub(super) fn comment(about: &str, suffix: &str) -> String {
     let mut clean = clean.split(|c: char| c.is_whitespace() || c.is_control()).collect::<Vec<_>>().join(" ");
     let room = COMMENT_BYTES - suffix.len();
     if clean.len() > room {
-        clean.truncate(clean.floor_char_boundary(room - '…'.len_utf8()));
+        let end = (0..=room - '…'.len_utf8()).rev().find(|end| clean.is_char_boundary(*end));
+        clean.truncate(end.unwrap_or_default());
         clean.push('…');
     }
     clean + suffix
@@ -154,12 +156,12 @@ pub(super) fn ct_status(status: &str) -> Step {
 }
 
 /// `ct original ip saddr …`: who opened the connection, whatever was translated since.
-pub(super) fn client(address: impl ToString) -> Step {
+pub(super) fn client(address: Ipv4Addr) -> Step {
     is(ct("ip saddr", Some(CTDir::Original)), text(&address.to_string()))
 }
 
 /// `ct reply ip saddr …`: who truly answers, after destination NAT.
-pub(super) fn server(address: impl ToString) -> Step {
+pub(super) fn server(address: Ipv4Addr) -> Step {
     is(ct("ip saddr", Some(CTDir::Reply)), text(&address.to_string()))
 }
 

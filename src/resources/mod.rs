@@ -1,5 +1,6 @@
 //! One file per kind of thing: what is wanted, what is there, and the calls that make one the other.
 
+mod birth;
 pub(crate) mod difference;
 pub(crate) mod exchange;
 pub(crate) mod fields;
@@ -11,6 +12,7 @@ pub(crate) mod planner;
 pub(crate) mod profile;
 pub(crate) mod project;
 pub(crate) mod removal;
+mod running;
 pub(crate) mod steps;
 pub(crate) mod target;
 

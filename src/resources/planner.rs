@@ -1,13 +1,14 @@
 //! Compares what is wanted with what is there, and makes the plan of the difference. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::difference::{self, Change};
 use super::fields::Key;
 use super::steps::{self, Phase, Step};
-use super::{Found, RESOURCES, Status, Wanted, exchange, fields, image, instance, removal, resource, target};
+use super::{
+    Found, RESOURCES, Status, Wanted, birth, exchange, fields, image, instance, removal, resource, running, target,
+};
 use crate::firewall::fence;
-use crate::incus::call::Call;
 use crate::incus::live::Live;
 use crate::incus::server::Server;
 use crate::infra::model::RunState;
@@ -155,7 +156,7 @@ impl<'a> Planner<'a> {
             id: wanted.id.clone(),
             domain: wanted.domain.clone(),
             verb: Verb::Create,
-            fields: self.birth_fields(wanted),
+            fields: birth::fields(wanted, self.usual(wanted)),
             impact: Impact::Live,
             note: wanted.note.clone(),
             heavy,
@@ -166,36 +167,6 @@ impl<'a> Planner<'a> {
         if wanted.instance.as_ref().is_some_and(|instance| instance.state == RunState::Frozen) {
             self.run(wanted, Verb::Pause);
         }
-    }
-
-    /// What is shown of a new thing: all that the file says of it, a device on a line. What every machine of the
-    /// domain gets in the same way is left out.
-    fn birth_fields(&self, wanted: &Wanted) -> Vec<crate::plan::Field> {
-        let usual = self.usual(wanted);
-        let told = |key: &Key, value: &String| match key {
-            Key::Type | Key::Image | Key::Ephemeral => false,
-            Key::Profiles => value != "default",
-            Key::Device(..) => usual.is_none_or(|usual| usual.fields.get(key) != Some(value)),
-            _ => !value.is_empty(),
-        };
-        let mut lines: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (key, value) in wanted.fields.iter().filter(|(key, value)| told(key, value)) {
-            match key {
-                // Its type first, then its keys.
-                Key::Device(device, key) if key == "type" => {
-                    lines.entry(device.clone()).or_default().insert(0, value.clone());
-                }
-                Key::Device(device, key) => lines.entry(device.clone()).or_default().push(format!("{key}={value}")),
-                key => lines.entry(key.to_string()).or_default().push(difference::shown(key, value)),
-            }
-        }
-        let field = |(key, values): (String, Vec<String>)| crate::plan::Field {
-            key,
-            before: None,
-            after: Some(values.join(" ")),
-            impact: Impact::Live,
-        };
-        lines.into_iter().map(field).collect()
     }
 
     /// The `default` profile of an instance's project.
@@ -240,7 +211,7 @@ impl<'a> Planner<'a> {
             let pairs: Vec<_> = now.iter().map(|change| (change.key.clone(), change.after.clone())).collect();
             let edit = resource.edit(&wanted.id, fields::edit(&pairs, &marks));
             let restarted = if restarts { restarted } else { Vec::new() };
-            let calls = self.around(wanted, edit, &restarted);
+            let calls = running::around(wanted, edit, &restarted);
             let verb = match &found.marks {
                 None if wanted.comes_with_project => Verb::Create,
                 None => Verb::Adopt,
@@ -315,21 +286,6 @@ impl<'a> Planner<'a> {
         put(Why::Restart, &|impact| *impact == Impact::Restart, &told);
         put(Why::Rebuild, &|impact| matches!(impact, Impact::Rebuild(_)), &told);
         put(Why::Refused, &|impact| matches!(impact, Impact::Refused(_)), &told);
-    }
-
-    /// Stop, change, start: also for containers, which take most changes running, so that a run that is cut off
-    /// leaves either nothing changed or a stopped machine that the next plan starts.
-    fn around(&self, wanted: &Wanted, edit: Call, restarted: &[&Found]) -> Vec<Call> {
-        let stays_down = wanted.instance.as_ref().is_some_and(|instance| instance.state == RunState::Stopped);
-        let mut calls: Vec<Call> = restarted.iter().map(|found| instance::Instances::stop(found)).collect();
-        calls.push(edit);
-        for found in restarted.iter().filter(|_| !stays_down) {
-            calls.push(instance::Instances::start(&found.id).always());
-            if found.instance.as_ref().is_some_and(|instance| instance.status == Status::Frozen) {
-                calls.push(instance::Instances::pause(&found.id).always());
-            }
-        }
-        calls
     }
 
     fn state(&mut self, wanted: &Wanted, found: &Found, restarted: bool) {
