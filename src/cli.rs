@@ -46,6 +46,22 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Delete domains or machines; without names, everything that is not protected
     Destroy(DestroyArgs),
+    /// Start machines: those named, those of a domain, or all; paused ones run on
+    Start(NamesArgs),
+    /// Stop machines
+    Stop(PowerArgs),
+    /// Restart machines; stopped ones start
+    Restart(PowerArgs),
+    /// Pause (freeze) running machines
+    Pause(NamesArgs),
+    /// Let paused machines run on
+    Resume(NamesArgs),
+    /// Run a command in a machine
+    Exec(ExecArgs),
+    /// Open a root shell in a machine
+    Shell(ShellArgs),
+    /// Show what a machine wrote on its console
+    Logs(LogsArgs),
     /// The isolation between domains
     #[command(subcommand)]
     Firewall(FirewallCommand),
@@ -126,6 +142,65 @@ pub(crate) struct DestroyArgs {
     /// Also what is protected, of what is named
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NamesArgs {
+    /// Domains or machines; none: all
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PowerArgs {
+    /// Domains or machines; none: all
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Do not let them shut themselves down: cut them off
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+impl From<NamesArgs> for PowerArgs {
+    fn from(args: NamesArgs) -> Self {
+        Self { names: args.names, force: false }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExecArgs {
+    /// The machine
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// The directory to run it in
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) cwd: Option<String>,
+    /// The number of the user to run it as
+    #[arg(long, value_name = "UID")]
+    pub(crate) user: Option<String>,
+    /// An environment variable for it (may be given several times)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) env: Vec<String>,
+    /// The command, after `--`
+    #[arg(value_name = "COMMAND", required = true, last = true)]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShellArgs {
+    /// The machine
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// The machine
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// What Incus wrote about it instead
+    #[arg(long)]
+    pub(crate) incus: bool,
 }
 
 #[derive(Debug, Subcommand)]

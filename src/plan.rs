@@ -74,6 +74,8 @@ pub(crate) enum Verb {
     Update,
     Start,
     Stop,
+    /// Stops and starts, or starts what is stopped.
+    Restart,
     /// Freezes a running machine.
     Pause,
     /// Lets a frozen one run on.
@@ -92,6 +94,7 @@ impl Verb {
             Self::Update => "update",
             Self::Start => "start",
             Self::Stop => "stop",
+            Self::Restart => "restart",
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Delete => "delete",

@@ -3,9 +3,12 @@
 pub(crate) mod apply;
 pub(crate) mod check;
 pub(crate) mod destroy;
+pub(crate) mod enter;
 pub(crate) mod firewall;
 pub(crate) mod lock;
+mod named;
 pub(crate) mod plan;
+pub(crate) mod power;
 pub(crate) mod preflight;
 pub(crate) mod status;
 
@@ -21,7 +24,7 @@ use crate::incus::live::Live;
 use crate::incus::server::Server;
 use crate::infra::problem::{Level, Problem};
 use crate::infra::{self, Loaded};
-use crate::plan::Plan;
+use crate::plan::{Plan, Verb};
 use crate::resolve::desired::Desired;
 use crate::resolve::{self, Holds};
 use crate::resources::planner::{self, Conflict, Options};
@@ -39,6 +42,14 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<ExitCode> {
         Command::Apply(args) => apply::run(global, &args, ui).await,
         Command::Status(args) => status::run(global, &args, ui).await,
         Command::Destroy(args) => destroy::run(global, &args, ui).await,
+        Command::Start(args) => power::run(global, &args.into(), Verb::Start, ui).await,
+        Command::Stop(args) => power::run(global, &args, Verb::Stop, ui).await,
+        Command::Restart(args) => power::run(global, &args, Verb::Restart, ui).await,
+        Command::Pause(args) => power::run(global, &args.into(), Verb::Pause, ui).await,
+        Command::Resume(args) => power::run(global, &args.into(), Verb::Resume, ui).await,
+        Command::Exec(args) => enter::exec(global, &args, ui).await,
+        Command::Shell(args) => enter::shell(global, &args, ui).await,
+        Command::Logs(args) => enter::logs(global, &args, ui).await,
         Command::Firewall(FirewallCommand::Show) => firewall::show(ui).await,
     }
 }

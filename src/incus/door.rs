@@ -58,6 +58,18 @@ impl Host for ThisHost {
     }
 }
 
+/// Becomes the program of a call, with the terminal and the exit code its own. Comes back only when that fails.
+pub(crate) fn become_program(call: &Call) -> CallError {
+    use std::os::unix::process::CommandExt;
+    tracing::debug!(call = %call.words(), "become");
+    let mut command = std::process::Command::new(call.program);
+    let error = command.args(&call.args).env_remove("INCUS_PROJECT").env_remove("INCUS_REMOTE").exec();
+    match error.kind() {
+        std::io::ErrorKind::NotFound => CallError::Missing(call.program),
+        _ => CallError::Broken { call: call.words(), why: error.to_string() },
+    }
+}
+
 fn command(call: &Call) -> Command {
     let mut command = Command::new(call.program);
     command

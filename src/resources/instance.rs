@@ -126,6 +126,11 @@ impl Instances {
         Call::incus(["stop", name, "--project", project].iter().chain(how).copied())
     }
 
+    /// Stops one without asking it.
+    pub(crate) fn cut_off(id: &Id) -> Call {
+        Call::incus(["stop", &id.name, "--force", "--project", &id.project])
+    }
+
     /// Freezes a running one.
     pub(crate) fn pause(id: &Id) -> Call {
         Call::incus(["pause", &id.name, "--project", &id.project])

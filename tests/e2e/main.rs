@@ -5,5 +5,6 @@
 
 #[allow(dead_code)]
 mod harness;
+mod run_state;
 mod walls;
 mod whole;
