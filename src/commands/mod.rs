@@ -95,10 +95,12 @@ impl Ground {
     pub(crate) async fn read(global: &Global, offline: bool, ui: Ui) -> Result<Self> {
         let loaded = load(global, ui)?;
         let context = host::facts::read_context(std::path::Path::new("/"), global.yolo);
+        let shared = loaded.infra.global.resource_policy.is_some();
         let (live, facts) = if offline {
-            (Live::empty(), context)
+            let totals = host::facts::kernel_totals(std::path::Path::new("/")).filter(|_| shared);
+            (Live::empty(), host::facts::Facts { totals, ..context })
         } else {
-            let (live, facts) = tokio::join!(Live::read(&ThisHost), host::gather::read(&ThisHost, context));
+            let (live, facts) = tokio::join!(Live::read(&ThisHost), host::gather::read(&ThisHost, context, shared));
             (live.context("Incus cannot be read")?, facts.context("the addresses of this host cannot be read")?)
         };
         say_problems(&loaded, &infra::host_rules(&loaded.infra, &facts), ui)?;

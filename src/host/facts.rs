@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 /// Facts read once, before anything is decided.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Facts {
     /// `/etc/anklume/absolute_level`: how many hosts this one is nested in; `None` without the file.
     pub(crate) absolute_level: Option<u32>,
@@ -16,6 +16,15 @@ pub(crate) struct Facts {
     pub(crate) yolo: bool,
     /// Addresses and routes of the host, the default routes left out.
     pub(crate) networks: Vec<HostNetwork>,
+    /// What it has of CPUs and memory; asked for where they are shared out.
+    pub(crate) totals: Option<Totals>,
+}
+
+/// What a host has.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Totals {
+    pub(crate) cpus: u32,
+    pub(crate) memory_bytes: f64,
 }
 
 /// A network that the host is in or has a route to.
@@ -36,7 +45,24 @@ pub(crate) fn read_context(root: &Path, yolo: bool) -> Facts {
         vm_nested: read("vm_nested") == "true",
         yolo: yolo || read("yolo") == "true",
         networks: Vec::new(),
+        totals: None,
     }
+}
+
+/// The totals of Incus's `/1.0/resources`.
+pub(crate) fn parse_totals(resources: &Value) -> Option<Totals> {
+    let cpus = u32::try_from(resources["cpu"]["total"].as_u64()?).ok()?;
+    Some(Totals { cpus, memory_bytes: resources["memory"]["total"].as_f64()? })
+}
+
+/// The totals as the kernel tells them, where Incus cannot be asked.
+pub(crate) fn kernel_totals(root: &Path) -> Option<Totals> {
+    let meminfo = std::fs::read_to_string(root.join("proc/meminfo")).ok()?;
+    let kibibytes = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"))?;
+    let memory_bytes = kibibytes.trim().parse::<f64>().ok()? * 1024.0;
+    let cpuinfo = std::fs::read_to_string(root.join("proc/cpuinfo")).ok()?;
+    let cpus = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
+    Some(Totals { cpus: u32::try_from(cpus.max(1)).ok()?, memory_bytes })
 }
 
 /// The networks of the host's addresses, from `ip -j addr`.
@@ -115,6 +141,18 @@ mod tests {
             {"dst": "fe80::/64", "dev": "v0"}]);
         let expected = ["tun0 10.0.0.0/8", "tun0 10.7.7.7/32", "a 172.20.0.0/16", "b 172.20.0.0/16"];
         assert_eq!(shown(&parse_routes(&routes)), expected);
+    }
+
+    #[test]
+    fn the_totals_come_from_incus_or_the_kernel() {
+        let resources = json!({"cpu": {"total": 8}, "memory": {"total": 4096, "used": 1}});
+        assert_eq!(parse_totals(&resources), Some(Totals { cpus: 8, memory_bytes: 4096.0 }));
+        assert_eq!(parse_totals(&json!({})), None);
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("proc")).unwrap();
+        std::fs::write(root.path().join("proc/meminfo"), "MemTotal:       2048 kB\nMemFree: 1 kB\n").unwrap();
+        std::fs::write(root.path().join("proc/cpuinfo"), "processor\t: 0\nmodel\t: x\nprocessor\t: 1\n").unwrap();
+        assert_eq!(kernel_totals(root.path()), Some(Totals { cpus: 2, memory_bytes: 2_097_152.0 }));
     }
 
     #[test]

@@ -1,18 +1,29 @@
 //! Asks this host for its addresses and routes, through the door.
 
-use super::facts::{Facts, parse_addresses, parse_routes};
+use std::path::Path;
+
+use super::facts::{Facts, Totals, kernel_totals, parse_addresses, parse_routes, parse_totals};
 use crate::incus::call::Call;
 use crate::incus::door::{CallError, Host, json};
 
-/// The context, with the networks that the host is in or has a route to.
-pub(crate) async fn read(host: &impl Host, context: Facts) -> Result<Facts, CallError> {
+/// The context, with the networks that the host is in or has a route to, and its totals where they are `shared`.
+pub(crate) async fn read(host: &impl Host, context: Facts, shared: bool) -> Result<Facts, CallError> {
     // All tables, which is both families too.
     let (addresses, routes) =
         (Call::read("ip", ["-j", "addr"]), Call::read("ip", ["-j", "route", "show", "table", "all"]));
-    let (addresses, routes) = tokio::join!(json(host, &addresses), json(host, &routes));
+    let (addresses, routes, totals) = tokio::join!(json(host, &addresses), json(host, &routes), async {
+        if shared { totals(host).await } else { None }
+    });
     let mut networks = parse_addresses(&addresses?);
     networks.extend(parse_routes(&routes?));
     networks.sort();
     networks.dedup();
-    Ok(Facts { networks, ..context })
+    Ok(Facts { networks, totals, ..context })
+}
+
+/// From Incus, which may be on another machine's kernel; else from this one's.
+async fn totals(host: &impl Host) -> Option<Totals> {
+    let resources = json(host, &Call::query("/1.0/resources")).await;
+    let told = resources.ok().and_then(|resources| parse_totals(&resources));
+    told.or_else(|| kernel_totals(Path::new("/")))
 }

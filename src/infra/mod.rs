@@ -25,6 +25,7 @@ mod yaml;
 
 use std::path::Path;
 
+pub(crate) use decode::bytes;
 pub(crate) use draw::draw;
 pub(crate) use rules::host_rules;
 pub(crate) use source::Sources;

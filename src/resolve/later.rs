@@ -34,7 +34,6 @@ fn of_global(global: &Global) -> Found {
     let shares = global.shared_volumes_base != "/srv/anklume/shares";
     let data = global.persistent_data_base != "/srv/anklume/data";
     vec![
-        (global.resource_policy.is_some(), "resource_policy", "shares of CPU and memory for machines without limits"),
         (global.image_repository.is_some(), "image_repository", "images from a directory, before any remote"),
         (shares, "shared_volumes_base", "where `shared_volumes` lie"),
         (data, "persistent_data_base", "where `persistent_data` lies"),
@@ -58,7 +57,6 @@ fn of_machine(machine: &Machine) -> Found {
     vec![
         (!machine.storage_volumes.is_empty(), "storage_volumes", "volumes, created and attached"),
         (!machine.persistent_data.is_empty(), "persistent_data", "host directories that survive everything"),
-        (machine.weight != 1, "weight", "its share under `resource_policy`"),
         (machine.health.is_some(), "health", "asked after an upgrade and by `status`"),
         (!machine.roles.is_empty(), "roles", ANSIBLE),
         (!machine.services.is_empty(), "services", ANSIBLE),
@@ -83,7 +81,7 @@ mod tests {
 
     #[test]
     fn what_is_written_and_not_done_is_listed_with_its_place() {
-        let mut web = Machine { roles: vec!["web".into()], weight: 3, ..machine() };
+        let mut web = Machine { roles: vec!["web".into()], ..machine() };
         web.config = keys([("security.nesting", "true")]);
         let mut infra = infra([("pro", Domain { dns_zone: Some("pro.lan".into()), ..domain([("web", web)]) })]);
         infra.global.image_repository = Some("/srv/images".into());
@@ -93,7 +91,6 @@ mod tests {
             "domains.pro.dns_zone",
             "domains.pro.machines.web.config.security.nesting",
             "domains.pro.machines.web.roles",
-            "domains.pro.machines.web.weight",
             "global.image_repository",
         ];
         assert_eq!(paths, expected);

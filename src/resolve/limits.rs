@@ -2,17 +2,17 @@
 
 use super::devices::{all_devices, profiles_of};
 use super::machine_path;
-use crate::infra::model::{Domain, Machine};
+use crate::infra::model::{Domain, Infra, Machine};
 use crate::infra::problem::{Path, Problem};
 
 /// Machines that Incus would refuse because the domain's limits leave their own unsaid.
-pub(super) fn check(name: &str, domain: &Domain) -> Vec<Problem> {
+pub(super) fn check(infra: &Infra, name: &str, domain: &Domain) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (machine, written) in &domain.machines {
         let path = machine_path(name, machine);
         let keys = ["limits.cpu", "limits.memory", "limits.processes"];
         for (key, example) in keys.into_iter().zip(["2", "1GiB", "500"]) {
-            if domain.limits.contains_key(key) && !says(domain, written, key) {
+            if domain.limits.contains_key(key) && !says(domain, written, key) && !is_shared_out(infra, written, key) {
                 let example = format!("config: {{ {key}: {example} }}");
                 // Incus asks it of a virtual machine too, and takes it from a profile only.
                 let in_profile = written.vm && key == "limits.processes";
@@ -27,6 +27,12 @@ pub(super) fn check(name: &str, domain: &Domain) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// Does `resource_policy` give the machine such a limit?
+fn is_shared_out(infra: &Infra, machine: &Machine, key: &str) -> bool {
+    let policy = infra.global.resource_policy.as_ref();
+    policy.is_some_and(|policy| key == "limits.memory" || (key == "limits.cpu" && (policy.cpu_count || machine.vm)))
 }
 
 fn says(domain: &Domain, machine: &Machine, key: &str) -> bool {
@@ -46,7 +52,7 @@ fn unsaid(path: &Path, machine: &str, domain: &str, key: &str, help: &str) -> Pr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resolve::sample::{domain, keys, machine, named, profile};
+    use crate::resolve::sample::{domain, infra, keys, machine, named, profile};
 
     #[test]
     fn each_machine_says_its_share_of_a_project_limit_itself_or_in_a_profile() {
@@ -56,7 +62,7 @@ mod tests {
         pro.machines["of-profile"].profiles.push("small".into());
         pro.profiles = named([("small", profile([]))]);
         pro.profiles["small"].config = keys([("limits.memory", "1GiB")]);
-        let problems = check("pro", &pro);
+        let problems = check(&infra([]), "pro", &pro);
         assert_eq!(problems.len(), 1);
         assert_eq!(problems[0].path.to_string(), "domains.pro.machines.none");
         assert!(problems[0].help.as_ref().unwrap().contains("config: { limits.memory: 1GiB }"));
@@ -67,7 +73,7 @@ mod tests {
         let mut pro = domain([("sized", machine()), ("unsized", machine())]);
         pro.limits = keys([("limits.disk", "100GiB")]);
         pro.machines["sized"].devices = named([("root", keys([("type", "disk"), ("path", "/"), ("size", "10GiB")]))]);
-        let problems = check("pro", &pro);
+        let problems = check(&infra([]), "pro", &pro);
         assert_eq!(problems.len(), 1);
         assert_eq!(problems[0].path.to_string(), "domains.pro.machines.unsized");
     }

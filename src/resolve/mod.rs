@@ -14,6 +14,7 @@ mod pools;
 mod properties;
 #[cfg(test)]
 mod sample;
+mod shares;
 mod subnets;
 mod written;
 
@@ -69,11 +70,12 @@ pub(crate) fn resolve(infra: &Infra, facts: &Facts, holds: &Holds) -> (Desired, 
     problems.extend(pools::check(ground));
     let mut domains = Vec::new();
     for (name, written) in enabled(infra) {
-        problems.extend(limits::check(name, written));
+        problems.extend(limits::check(infra, name, written));
         if let Some(subnet) = subnets.get(name) {
             domains.push(domain(ground, name, written, *subnet, &mut problems));
         }
     }
+    problems.extend(facts.totals.map_or_else(Vec::new, |totals| shares::share_out(infra, totals, &mut domains)));
     let wall = policies::wall(ground, &domains, &mut problems);
     let later = later::later(infra);
     let desired =

@@ -5,6 +5,7 @@
 
 #[allow(dead_code)]
 mod harness;
+mod limits;
 mod run_state;
 mod walls;
 mod whole;
