@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-use crate::cli::{Cli, Command, FirewallCommand, Global, Scope};
+use crate::cli::{Cli, Command, Global, Scope};
 use crate::failure::{Hinted, WrongInput};
 use crate::host;
 use crate::incus::door::ThisHost;
@@ -50,7 +50,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<ExitCode> {
         Command::Exec(args) => enter::exec(global, &args, ui).await,
         Command::Shell(args) => enter::shell(global, &args, ui).await,
         Command::Logs(args) => enter::logs(global, &args, ui).await,
-        Command::Firewall(FirewallCommand::Show) => firewall::show(ui).await,
+        Command::Firewall(command) => firewall::run(command, ui).await,
     }
 }
 

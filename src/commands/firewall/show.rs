@@ -1,10 +1,10 @@
-//! `anklume firewall`: the isolation between domains.
+//! `anklume firewall show`: the table that is in force.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::DONE;
+use crate::commands::DONE;
 use crate::failure::Hinted;
 use crate::firewall::fence::Table;
 use crate::firewall::show;
@@ -12,7 +12,7 @@ use crate::incus::door::ThisHost;
 use crate::ui::Ui;
 
 /// Prints the table that is in force.
-pub(crate) async fn show(ui: Ui) -> Result<ExitCode> {
+pub(crate) async fn run(ui: Ui) -> Result<ExitCode> {
     match Table::read(&ThisHost).await {
         Table::Known(Some(table)) => {
             ui.print(show::show(&table));
