@@ -1,126 +1,20 @@
 //! A bed to try anklume in: a real Incus of its own (`tests/sandbox`), with things beside it that are not anklume's
 //! and that no test may change.
 
-use std::fmt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Condvar, Mutex};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::output::Output;
+use super::plan::Plan;
+use super::running::Running;
+use super::wait_for;
+
 const ANKLUME: &str = env!("CARGO_BIN_EXE_anklume");
 const SANDBOX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sandbox");
-
-/// What a program said, and how it ended. Shows itself whole where an expectation fails.
-#[derive(Debug, Clone)]
-pub(crate) struct Output {
-    command: String,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-    pub(crate) code: i32,
-}
-
-impl fmt::Display for Output {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { command, stdout, stderr, code } = self;
-        write!(f, "$ {command}\n{stdout}------- stderr -------\n{stderr}------- exit code {code}\n")
-    }
-}
-
-impl Output {
-    fn of(command: &mut Command, shown: String) -> Self {
-        let begin = Instant::now();
-        let output = command.output().unwrap_or_else(|error| panic!("{shown}: {error}"));
-        let output = Self::from(output, shown);
-        output.trace(begin);
-        output
-    }
-
-    /// With `ANKLUME_TESTS_TRACE=1` everything that is run is told, with its time.
-    #[expect(clippy::print_stderr, reason = "it is asked for")]
-    fn trace(&self, begin: Instant) {
-        if std::env::var_os("ANKLUME_TESTS_TRACE").is_some() {
-            let command = self.command.split_whitespace().collect::<Vec<_>>().join(" ");
-            eprintln!("{:5} ms  {} [{}]", begin.elapsed().as_millis(), command, self.code);
-        }
-    }
-
-    fn from(output: std::process::Output, command: String) -> Self {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("programs say UTF-8");
-        let code = output.status.code().unwrap_or(-1);
-        Self { command, stdout: text(output.stdout), stderr: text(output.stderr), code }
-    }
-
-    /// Ended so.
-    #[track_caller]
-    pub(crate) fn code(self, code: i32) -> Self {
-        assert!(self.code == code, "expected exit code {code}\n{self}");
-        self
-    }
-
-    /// Ended well.
-    #[track_caller]
-    pub(crate) fn ok(self) -> Self {
-        self.code(0)
-    }
-
-    /// Both streams have all of these in them, somewhere.
-    #[track_caller]
-    pub(crate) fn says(self, texts: &[&str]) -> Self {
-        for text in texts {
-            let there = self.stdout.contains(text) || self.stderr.contains(text);
-            assert!(there, "expected to read: {text}\n{self}");
-        }
-        self
-    }
-
-    /// None of these is in either stream.
-    #[track_caller]
-    pub(crate) fn says_not(self, texts: &[&str]) -> Self {
-        for text in texts {
-            let there = self.stdout.contains(text) || self.stderr.contains(text);
-            assert!(!there, "expected not to read: {text}\n{self}");
-        }
-        self
-    }
-
-    /// What it printed, as JSON.
-    #[track_caller]
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("not JSON: {error}\n{self}"))
-    }
-}
-
-/// A program under way in a bed, that can be sent a signal.
-pub(crate) struct Running<'a> {
-    bed: &'a Bed,
-    child: Child,
-    command: String,
-    pid_file: String,
-}
-
-impl Running<'_> {
-    /// Its process id, as the bed counts.
-    pub(crate) fn pid(&self) -> String {
-        let path = self.bed.dir().join(&self.pid_file);
-        wait_for("its process id", || std::fs::read_to_string(&path).is_ok_and(|pid| pid.ends_with('\n')));
-        std::fs::read_to_string(path).unwrap().trim().to_owned()
-    }
-
-    pub(crate) fn signal(&self, signal: &str) {
-        self.bed.sh(&format!("kill -{signal} {}", self.pid())).ok();
-    }
-
-    pub(crate) fn is_under_way(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
-    }
-
-    pub(crate) fn wait(self) -> Output {
-        Output::from(self.child.wait_with_output().unwrap(), self.command)
-    }
-}
 
 /// Beds are hungry: there are never more than two at once, however many threads the tests have.
 struct Places {
@@ -263,7 +157,7 @@ impl Bed {
         let script = format!("echo $$ > {pid_file}; {script}");
         let mut command = self.command("exec", &["sh", "-c", &script]);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        Running { bed: self, child, command: script, pid_file }
+        Running::new(self, child, script, pid_file)
     }
 
     /// Runs a shell script in the bed; `$ANKLUME` is the program.
@@ -386,97 +280,5 @@ impl Drop for Bed {
         if let Some((before, after)) = changed {
             panic!("what is not anklume's was changed, from\n{before}\nto\n{after}");
         }
-    }
-}
-
-/// A plan as JSON, with short ways to look at it.
-#[derive(Debug, Clone)]
-pub(crate) struct Plan(pub(crate) Value);
-
-impl Plan {
-    /// `create instance dev`, one for each action, in order.
-    pub(crate) fn actions(&self) -> Vec<String> {
-        let actions = self.0["actions"].as_array().unwrap().iter();
-        actions.map(|action| format!("{} {}", text(&action["verb"]), told(&action["id"]))).collect()
-    }
-
-    /// The same, sorted.
-    pub(crate) fn sorted(&self) -> Vec<String> {
-        let mut actions = self.actions();
-        actions.sort();
-        actions
-    }
-
-    /// `restart instance dev: eth0 ipv4.address`, one for each thing held back, in order.
-    pub(crate) fn held(&self) -> Vec<String> {
-        let held = self.0["held"].as_array().unwrap().iter();
-        held.map(|held| {
-            let keys: Vec<&str> =
-                held["fields"].as_array().into_iter().flatten().map(|field| text(&field["key"])).collect();
-            let keys = if keys.is_empty() { String::new() } else { format!(": {}", keys.join(", ")) };
-            format!("{} {}{keys}", text(&held["why"]), told(&held["id"]))
-        })
-        .collect()
-    }
-
-    /// `limits.memory: 64MiB -> 128MiB (live)`, for each field of the action `update instance dev`.
-    #[track_caller]
-    pub(crate) fn fields(&self, action: &str) -> Vec<String> {
-        let at = self.actions().iter().position(|told| told == action);
-        let at = at.unwrap_or_else(|| panic!("no `{action}` in {:#?}", self.actions()));
-        let shown = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-        self.0["actions"][at]["fields"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|field| {
-                let impact = text(&field["impact"]["kind"]);
-                format!("{}: {} -> {} ({impact})", text(&field["key"]), shown(&field["before"]), shown(&field["after"]))
-            })
-            .collect()
-    }
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
-}
-
-fn told(id: &Value) -> String {
-    match text(&id["kind"]) {
-        "firewall" => "firewall".into(),
-        "profile" => format!("profile {}/{}", text(&id["project"]), text(&id["name"])),
-        kind => format!("{kind} {}", text(&id["name"])),
-    }
-}
-
-/// A text with some words replaced, each of which is in it.
-#[track_caller]
-pub(crate) fn edited(text: &str, edits: &[(&str, &str)]) -> String {
-    let mut text = text.to_owned();
-    for (old, new) in edits {
-        assert!(text.contains(old), "there is no `{old}` in:\n{text}");
-        text = text.replace(old, new);
-    }
-    text
-}
-
-/// Waits until something is so; no test sleeps and hopes.
-#[track_caller]
-pub(crate) fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !is_so() {
-        assert!(begin.elapsed() < Duration::from_secs(30), "waited 30 s for {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// A test that cannot run here says why; `tests/run` counts it as skipped.
-pub(crate) fn skip(test: &str, why: &str) {
-    #![expect(clippy::print_stderr, reason = "it is what a test says")]
-    use std::io::Write;
-    eprintln!("skipped: {test}: {why}");
-    if let Some(path) = std::env::var_os("ANKLUME_TESTS_SKIPPED") {
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
-        writeln!(file, "{test}: {why}").unwrap();
     }
 }

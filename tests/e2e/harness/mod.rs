@@ -1,0 +1,42 @@
+//! What the end-to-end tests stand on: beds to try anklume in, and what programs say in them.
+
+mod bed;
+mod output;
+mod plan;
+mod running;
+
+use std::time::{Duration, Instant};
+
+pub(crate) use bed::Bed;
+
+/// A text with some words replaced, each of which is in it.
+#[track_caller]
+pub(crate) fn edited(text: &str, edits: &[(&str, &str)]) -> String {
+    let mut text = text.to_owned();
+    for (old, new) in edits {
+        assert!(text.contains(old), "there is no `{old}` in:\n{text}");
+        text = text.replace(old, new);
+    }
+    text
+}
+
+/// Waits until something is so; no test sleeps and hopes.
+#[track_caller]
+pub(crate) fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < Duration::from_secs(30), "waited 30 s for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A test that cannot run here says why; `tests/run` counts it as skipped.
+pub(crate) fn skip(test: &str, why: &str) {
+    #![expect(clippy::print_stderr, reason = "it is what a test says")]
+    use std::io::Write;
+    eprintln!("skipped: {test}: {why}");
+    if let Some(path) = std::env::var_os("ANKLUME_TESTS_SKIPPED") {
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        writeln!(file, "{test}: {why}").unwrap();
+    }
+}
