@@ -200,6 +200,13 @@ pub(crate) enum Why {
     Unknown,
 }
 
+impl Why {
+    /// It differs in nothing from the file, which no longer has it.
+    pub(crate) fn left_the_file(self) -> bool {
+        matches!(self, Self::Orphan | Self::Protected)
+    }
+}
+
 /// The difference between what is wanted and what is there.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(crate) struct Plan {
@@ -211,7 +218,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Nothing differs, or nothing but orphans.
     pub(crate) fn is_empty(&self) -> bool {
-        self.actions.is_empty() && self.held.iter().all(|held| matches!(held.why, Why::Orphan | Why::Protected))
+        self.actions.is_empty() && self.held.iter().all(|held| held.why.left_the_file())
     }
 
     /// How many actions carry this sign.

@@ -14,7 +14,7 @@ use crate::failure::{Hinted, Unfinished};
 use crate::firewall::fence::Table;
 use crate::incus::door::ThisHost;
 use crate::incus::trouble;
-use crate::plan::{Plan, Why};
+use crate::plan::Plan;
 use crate::render::{self, progress::Progress};
 use crate::resources::planner::Options;
 use crate::ui::{Style, Ui};
@@ -149,7 +149,7 @@ fn verdict(report: &Report, again: &Plan, ui: Ui) -> Result<ExitCode> {
 
 /// Nothing is left to do, but perhaps something that this run was not to do.
 fn left_over(plan: &Plan) -> Result<ExitCode> {
-    let waiting = plan.held.iter().filter(|held| !matches!(held.why, Why::Orphan | Why::Protected)).count();
+    let waiting = plan.held.iter().filter(|held| !held.why.left_the_file()).count();
     if waiting > 0 {
         let message = format!("not everything is as the file says: {waiting} not made, see `!` in the plan");
         return Err(Hinted::new(message, "`anklume plan` shows them, each with what makes it").into());

@@ -6,7 +6,7 @@ pub(crate) mod progress;
 pub(crate) mod status;
 pub(crate) mod text;
 
-use crate::plan::{Action, Held, Plan, Why};
+use crate::plan::{Action, Held, Plan};
 use crate::resolve::desired::{Desired, Domain};
 
 /// A plan, as it is shown: by domain, in the file's order; what belongs to no domain of the file comes after.
@@ -52,7 +52,7 @@ pub(crate) struct Totals {
 impl Totals {
     /// Counts a plan.
     pub(crate) fn of(plan: &Plan) -> Self {
-        let orphans = plan.held.iter().filter(|held| matches!(held.why, Why::Orphan | Why::Protected)).count();
+        let orphans = plan.held.iter().filter(|held| held.why.left_the_file()).count();
         Self {
             create: plan.count('+'),
             change: plan.count('~'),

@@ -188,7 +188,6 @@ struct Drift {
 
 impl Drift {
     fn of(plan: &Plan) -> Self {
-        use crate::plan::Why;
         let mut drift = Self::default();
         for action in &plan.actions {
             drift.firewall |= action.id.kind == Kind::Firewall;
@@ -199,7 +198,7 @@ impl Drift {
             drift.add(&action.id, &action.domain, keys);
         }
         for held in &plan.held {
-            if matches!(held.why, Why::Orphan | Why::Protected) {
+            if held.why.left_the_file() {
                 drift.orphans.push(held.id.to_string());
             } else {
                 let keys = held.fields.iter().map(|field| format!("{} (held back)", field.key)).collect();

@@ -3,7 +3,7 @@
 use super::{Group, groups, totals_line};
 use crate::incus::secrets;
 use crate::infra::model::TrustLevel;
-use crate::plan::{Action, Field, Held, Id, Impact, Kind, Plan, Verb, Why};
+use crate::plan::{Action, Field, Held, Id, Impact, Kind, Plan, Verb};
 use crate::resolve::desired::Desired;
 use crate::ui::{Style, Surface};
 
@@ -136,7 +136,7 @@ fn name(id: &Id, domain: &str) -> String {
 }
 
 fn held(held: &Held, surface: &Surface) -> String {
-    let style = if matches!(held.why, Why::Orphan | Why::Protected) { Style::Dim } else { Style::Red };
+    let style = if held.why.left_the_file() { Style::Dim } else { Style::Red };
     let name = name(&held.id, &held.domain);
     let line = format!("  {} {name}  {}\n", surface.paint(style, '!'), surface.paint(style, &held.message));
     line + &fields(&held.fields.iter().collect::<Vec<_>>(), surface)

@@ -53,7 +53,7 @@ pub(crate) fn changes(wanted: &Wanted, found: &Found, resource: &dyn Resource, s
             key: key.clone(),
             before,
             after,
-            impact: resource.impact(key, found, server),
+            impact: resource.impact(key, wanted, found, server),
         })
     };
     keys.into_iter().filter_map(change).collect()

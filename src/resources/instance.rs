@@ -91,7 +91,7 @@ impl Resource for Instances {
         calls
     }
 
-    fn impact(&self, key: &Key, found: &Found, server: Option<&Server>) -> Impact {
+    fn impact(&self, key: &Key, wanted: &Wanted, found: &Found, server: Option<&Server>) -> Impact {
         let name = &found.id.name;
         match key {
             Key::Type => Impact::Rebuild(format!(
@@ -105,7 +105,7 @@ impl Resource for Instances {
                 Impact::Refused("Incus cannot move a root disk to another pool in place".into())
             }
             _ if !found.is_up() => Impact::Live,
-            _ => impact_when_up(key, found, server),
+            _ => impact_when_up(key, wanted, found, server),
         }
     }
 }
@@ -156,16 +156,29 @@ fn status(word: &str) -> Status {
 }
 
 fn is_root(found: &Found, device: &str) -> bool {
-    found.fields.get(&Key::Device(device.to_owned(), "path".into())).is_some_and(|path| path == "/")
+    path(&found.fields, device).is_some_and(|path| path == "/")
+}
+
+/// A directory or a volume with files that a machine sees at a path. Incus mounts one in a running container; a running
+/// virtual machine lets none of them go ("device or resource busy"), and finds new ones only with its agent.
+fn is_share(fields: &Fields, device: &str) -> bool {
+    let key = Key::Device(device.to_owned(), "type".into());
+    fields.get(&key).is_some_and(|kind| kind == "disk") && path(fields, device).is_some_and(|path| path != "/")
+}
+
+fn path<'f>(fields: &'f Fields, device: &str) -> Option<&'f String> {
+    fields.get(&Key::Device(device.to_owned(), "path".into()))
 }
 
 /// A running machine takes most keys at once. Where the server says which (`liveupdate` in its own list of keys), it
 /// is right; the lists here are for when it was not asked, and for devices, of which it says nothing.
-fn impact_when_up(key: &Key, found: &Found, server: Option<&Server>) -> Impact {
+fn impact_when_up(key: &Key, wanted: &Wanted, found: &Found, server: Option<&Server>) -> Impact {
     let vm = found.instance.as_ref().is_some_and(|instance| instance.vm);
     let restart = match key {
         // The guest keeps the address it has until its lease runs out, and the filters would cut it off by then.
-        Key::Device(_, key) => key == "ipv4.address" || key == "ipv6.address",
+        Key::Device(_, key) if key == "ipv4.address" || key == "ipv6.address" => true,
+        // Whole, or there would be half a device: with its type and without its path.
+        Key::Device(device, _) => vm && [&wanted.fields, &found.fields].iter().any(|fields| is_share(fields, device)),
         Key::Config(key) if waits_for_nobody(key) => false,
         Key::Config(key) if vm => !is_live_on_vm(key),
         Key::Config(key) => !server
@@ -257,27 +270,66 @@ mod tests {
         Key::Config(key.into())
     }
 
+    fn device(device: &str, key: &str) -> Key {
+        Key::Device(device.into(), key.into())
+    }
+
+    /// What a change of this key does to it, when the file says nothing else.
+    fn impact(key: &Key, found: &Found) -> Impact {
+        impact_with(key, &[], found)
+    }
+
+    /// The same, where the file has these keys.
+    fn impact_with(key: &Key, fields: &[(Key, &str)], found: &Found) -> Impact {
+        let wanted = Wanted {
+            id: found.id.clone(),
+            domain: String::new(),
+            fields: fields.iter().map(|(key, value)| (key.clone(), (*value).to_owned())).collect(),
+            at_birth: BTreeMap::new(),
+            needs: Vec::new(),
+            protected: false,
+            comes_with_project: false,
+            note: String::new(),
+            instance: None,
+        };
+        Instances.impact(key, &wanted, found, None)
+    }
+
     #[test]
     fn a_running_container_takes_limits_at_once_and_privileges_at_the_next_start() {
         let found = running("container");
-        assert_eq!(Instances.impact(&config("limits.memory"), &found, None), Impact::Live);
-        assert_eq!(Instances.impact(&config("security.privileged"), &found, None), Impact::Restart);
-        let address = Key::Device("eth0".into(), "ipv4.address".into());
-        assert_eq!(Instances.impact(&address, &found, None), Impact::Restart);
+        assert_eq!(impact(&config("limits.memory"), &found), Impact::Live);
+        assert_eq!(impact(&config("security.privileged"), &found), Impact::Restart);
+        assert_eq!(impact(&device("eth0", "ipv4.address"), &found), Impact::Restart);
     }
 
     #[test]
     fn a_running_vm_refuses_what_is_not_on_its_short_list() {
         let found = running("virtual-machine");
-        assert_eq!(Instances.impact(&config("limits.cpu"), &found, None), Impact::Live);
-        assert_eq!(Instances.impact(&config("security.secureboot"), &found, None), Impact::Restart);
-        assert_eq!(Instances.impact(&config("user.note"), &found, None), Impact::Live);
+        assert_eq!(impact(&config("limits.cpu"), &found), Impact::Live);
+        assert_eq!(impact(&config("security.secureboot"), &found), Impact::Restart);
+        assert_eq!(impact(&config("user.note"), &found), Impact::Live);
     }
 
     #[test]
     fn a_root_disk_stays_on_its_pool() {
-        let pool = Key::Device("root".into(), "pool".into());
-        assert!(matches!(Instances.impact(&pool, &running("container"), None), Impact::Refused(_)));
+        assert!(matches!(impact(&device("root", "pool"), &running("container")), Impact::Refused(_)));
+    }
+
+    #[test]
+    fn a_running_vm_takes_a_disk_at_once_and_a_directory_whole_at_the_next_start() {
+        let disk = vec![(device("data", "type"), "disk")];
+        let directory = [disk.clone(), vec![(device("data", "path"), "/srv")]].concat();
+        for (fields, on_vm) in [(&directory, Impact::Restart), (&disk, Impact::Live)] {
+            for key in ["type", "path", "source"] {
+                let key = device("data", key);
+                assert_eq!(impact_with(&key, fields, &running("container")), Impact::Live);
+                assert_eq!(impact_with(&key, fields, &running("virtual-machine")), on_vm, "{key}");
+            }
+        }
+        let mut had = running("virtual-machine");
+        had.fields.extend(directory.into_iter().map(|(key, value)| (key, value.to_owned())));
+        assert_eq!(impact(&device("data", "type"), &had), Impact::Restart, "taken away");
     }
 
     #[test]

@@ -134,8 +134,8 @@ pub(crate) trait Resource: Sync {
     fn edit(&self, id: &Id, edit: Edit) -> Call;
     /// The calls that take it away.
     fn delete(&self, found: &Found) -> Vec<Call>;
-    /// What changing `key` does to what is running.
-    fn impact(&self, key: &Key, found: &Found, server: Option<&Server>) -> Impact;
+    /// What changing `key` to what is wanted does to what is running.
+    fn impact(&self, key: &Key, wanted: &Wanted, found: &Found, server: Option<&Server>) -> Impact;
 }
 
 /// The kinds that are compared, each before those that need it.

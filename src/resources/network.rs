@@ -55,7 +55,7 @@ impl Resource for Networks {
         vec![Call::incus(["network", "delete", &found.id.name, "--project", "default"])]
     }
 
-    fn impact(&self, _key: &Key, _found: &Found, _server: Option<&Server>) -> Impact {
+    fn impact(&self, _key: &Key, _wanted: &Wanted, _found: &Found, _server: Option<&Server>) -> Impact {
         Impact::Live
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::difference::{self, Change};
-use super::fields::Key;
 use super::steps::{self, Phase, Step};
 use super::{
-    Found, RESOURCES, Status, Wanted, birth, exchange, fields, image, instance, removal, resource, running, target,
+    Found, RESOURCES, Resource, Status, Wanted, birth, exchange, fields, image, instance, removal, resource, running,
+    target,
 };
 use crate::firewall::fence;
 use crate::incus::live::Live;
@@ -202,8 +202,8 @@ impl<'a> Planner<'a> {
     fn change(&mut self, wanted: &Wanted, found: &Found) {
         let resource = resource(&wanted.id).expect("only Incus objects are wanted");
         let changes = difference::changes(wanted, found, resource, self.server);
-        let restarted = self.restarted(wanted, found, &changes);
-        let (now, held) = self.split(changes, &restarted);
+        let restarted = self.restarted(wanted, &changes);
+        let (now, held) = self.split(wanted, changes, &restarted);
         self.hold(wanted, &held);
         let marks = difference::marks(wanted, found, &self.desired.infra, &held);
         let restarts = now.iter().any(|change| change.impact == Impact::Restart);
@@ -236,25 +236,27 @@ impl<'a> Planner<'a> {
     }
 
     /// The machines that are up and would restart for these changes: itself, or the users of a profile.
-    fn restarted(&self, wanted: &Wanted, found: &Found, changes: &[Change]) -> Vec<&'a Found> {
+    fn restarted(&self, wanted: &Wanted, changes: &[Change]) -> Vec<&'a Found> {
         let live = self.live;
-        let needs_it = |user: &Found| match wanted.id.kind {
-            Kind::Instance => changes.iter().any(|change| change.impact == Impact::Restart) && user.id == found.id,
-            Kind::Profile => {
-                user.needs.contains(&wanted.id)
-                    && changes.iter().any(|change| instance_impact(&change.key, user, self.server) == Impact::Restart)
-            }
-            _ => false,
-        };
         let users = live.found.values().filter(|user| user.id.kind == Kind::Instance && user.is_up());
-        users.filter(|user| needs_it(user)).collect()
+        users.filter(|user| changes.iter().any(|change| self.restarts(wanted, change, user))).collect()
+    }
+
+    /// Has a machine that is up to stop and start for a change of itself, or of something that it uses?
+    fn restarts(&self, wanted: &Wanted, change: &Change, user: &Found) -> bool {
+        let impact = || instance::Instances.impact(&change.key, wanted, user, self.server);
+        match wanted.id.kind {
+            Kind::Instance => user.id == wanted.id && change.impact == Impact::Restart,
+            Kind::Profile => user.needs.contains(&wanted.id) && impact() == Impact::Restart,
+            _ => false,
+        }
     }
 
     /// Which changes are made now, and which wait for a word of the user. What a profile changes restarts its users.
-    fn split(&self, changes: Vec<Change>, restarted: &[&Found]) -> (Vec<Change>, Vec<Change>) {
+    fn split(&self, wanted: &Wanted, changes: Vec<Change>, restarted: &[&Found]) -> (Vec<Change>, Vec<Change>) {
         let raised = changes.into_iter().map(|mut change| {
-            let restart = |user: &&Found| instance_impact(&change.key, user, self.server) == Impact::Restart;
-            if change.impact == Impact::Live && restarted.iter().any(restart) {
+            let restarts = restarted.iter().any(|user| self.restarts(wanted, &change, user));
+            if change.impact == Impact::Live && restarts {
                 change.impact = Impact::Restart;
             }
             change
@@ -371,9 +373,4 @@ fn note_of_change(verb: Verb, now: &[Change]) -> String {
         Verb::Update if now.is_empty() => "only anklume's own marks".into(),
         _ => String::new(),
     }
-}
-
-fn instance_impact(key: &Key, user: &Found, server: Option<&Server>) -> Impact {
-    use super::Resource;
-    instance::Instances.impact(key, user, server)
 }

@@ -58,7 +58,7 @@ impl Resource for Profiles {
         vec![Call::incus(["profile", "delete", &found.id.name, "--project", &found.id.project])]
     }
 
-    fn impact(&self, _key: &Key, _found: &Found, _server: Option<&Server>) -> Impact {
+    fn impact(&self, _key: &Key, _wanted: &Wanted, _found: &Found, _server: Option<&Server>) -> Impact {
         Impact::Live
     }
 }

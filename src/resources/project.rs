@@ -73,7 +73,7 @@ impl Resource for Projects {
         vec![Call::incus(["project", "delete", &found.id.name])]
     }
 
-    fn impact(&self, _key: &Key, _found: &Found, _server: Option<&Server>) -> Impact {
+    fn impact(&self, _key: &Key, _wanted: &Wanted, _found: &Found, _server: Option<&Server>) -> Impact {
         Impact::Live
     }
 }
