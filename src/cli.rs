@@ -62,6 +62,9 @@ pub(crate) enum Command {
     Shell(ShellArgs),
     /// Show what a machine wrote on its console
     Logs(LogsArgs),
+    /// The images that machines are made from: one cache for all domains
+    #[command(subcommand)]
+    Image(ImageCommand),
     /// The isolation between domains
     #[command(subcommand)]
     Firewall(FirewallCommand),
@@ -201,6 +204,43 @@ pub(crate) struct LogsArgs {
     /// What Incus wrote about it instead
     #[arg(long)]
     pub(crate) incus: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImageCommand {
+    /// Show the images that are here, in the file or in the image repository
+    List {
+        /// How to show them
+        #[arg(long, value_name = "FORMAT", default_value = "text")]
+        format: StatusFormat,
+    },
+    /// Ask the image servers for newer ones
+    Refresh {
+        /// Images, as the file names them; none: all in the cache
+        #[arg(value_name = "IMAGE")]
+        images: Vec<String>,
+    },
+    /// Write images into a directory, for hosts without a network
+    Export {
+        /// Images, as the file names them; none: all in the file
+        #[arg(value_name = "IMAGE")]
+        images: Vec<String>,
+        /// The directory [default: `image_repository` in the file]
+        #[arg(long, value_name = "DIRECTORY")]
+        to: Option<PathBuf>,
+    },
+    /// Take images from such a directory into the cache
+    Import {
+        /// The directory [default: `image_repository` in the file]
+        #[arg(long, value_name = "DIRECTORY")]
+        from: Option<PathBuf>,
+    },
+    /// Delete cached images that no machine is made from and the file does not name
+    Prune {
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -76,6 +76,8 @@ pub(crate) enum Verb {
     Stop,
     /// Stops and starts, or starts what is stopped.
     Restart,
+    /// Writes an image into the image repository.
+    Export,
     /// Freezes a running machine.
     Pause,
     /// Lets a frozen one run on.
@@ -95,6 +97,7 @@ impl Verb {
             Self::Start => "start",
             Self::Stop => "stop",
             Self::Restart => "restart",
+            Self::Export => "export",
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Delete => "delete",

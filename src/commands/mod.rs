@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod destroy;
 pub(crate) mod enter;
 pub(crate) mod firewall;
+pub(crate) mod image;
 pub(crate) mod lock;
 mod named;
 pub(crate) mod plan;
@@ -19,6 +20,7 @@ use anyhow::{Context as _, Result};
 use crate::cli::{Cli, Command, Global, Scope};
 use crate::failure::{Hinted, WrongInput};
 use crate::host;
+use crate::host::repository::Repository;
 use crate::incus::door::ThisHost;
 use crate::incus::live::Live;
 use crate::incus::server::Server;
@@ -50,6 +52,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<ExitCode> {
         Command::Exec(args) => enter::exec(global, &args, ui).await,
         Command::Shell(args) => enter::shell(global, &args, ui).await,
         Command::Logs(args) => enter::logs(global, &args, ui).await,
+        Command::Image(command) => image::run(global, command, ui).await,
         Command::Firewall(command) => firewall::run(command, ui).await,
     }
 }
@@ -94,7 +97,8 @@ impl Ground {
     /// Reads the file and the host, all reads at once. Offline, the host is an empty one.
     pub(crate) async fn read(global: &Global, offline: bool, ui: Ui) -> Result<Self> {
         let loaded = load(global, ui)?;
-        let context = host::facts::read_context(std::path::Path::new("/"), global.yolo);
+        let mut context = host::facts::read_context(std::path::Path::new("/"), global.yolo);
+        context.repository = loaded.infra.global.image_repository.as_deref().map(repository);
         let shared = loaded.infra.global.resource_policy.is_some();
         let (live, facts) = if offline {
             let totals = host::facts::kernel_totals(std::path::Path::new("/")).filter(|_| shared);
@@ -151,6 +155,10 @@ impl From<&Scope> for Options {
     fn from(scope: &Scope) -> Self {
         Self { prune: scope.prune, restart: scope.restart, target: scope.target.clone() }
     }
+}
+
+fn repository(dir: &str) -> Result<Repository, String> {
+    Repository::read(std::path::Path::new(dir)).map_err(|error| format!("{dir}: {error}"))
 }
 
 /// All conflicts as one error.

@@ -27,6 +27,7 @@ pub(crate) fn problems(desired: &Desired, plan: &Plan, server: &Server) -> Vec<P
             problems.extend(keys(&machine.config, Some(machine.vm), &at.to("config"), server));
             if makes(plan, &domain.project, machine) {
                 problems.extend(can_run(domain, machine, &at, server));
+                problems.extend(is_here(desired, machine, &at, server));
             }
         }
     }
@@ -87,7 +88,7 @@ fn misused(key: &str, value: &str, known: &KnownKey, vm: Option<bool>, at: Path)
     }
 }
 
-/// Can this host run such a machine, and is its image here or to be fetched?
+/// Can this host run such a machine?
 fn can_run(domain: &Domain, machine: &Machine, at: &Path, server: &Server) -> Vec<Problem> {
     let mut problems = Vec::new();
     if machine.vm && !server.runs_vms() {
@@ -101,15 +102,19 @@ fn can_run(domain: &Domain, machine: &Machine, at: &Path, server: &Server) -> Ve
         let message = "this host has no GPU that Incus can see";
         problems.push(Problem::error(at.to("gpu"), message).help("`incus info --resources` lists the GPUs"));
     }
-    if !image::is_remote(&machine.image) {
-        let name = image::local_name(&machine.image, machine.vm);
-        if !server.has_image(&name) {
-            let message = format!("there is no image `{name}` on this host");
-            let help = "`incus image list --project default` lists them; `images:debian/13` names one to be fetched";
-            problems.push(Problem::error(at.to("os_image"), message).help(help));
-        }
-    }
     problems
+}
+
+/// An image that is not of a remote is on this host, or in the image repository.
+fn is_here(desired: &Desired, machine: &Machine, at: &Path, server: &Server) -> Option<Problem> {
+    let name = image::local_name(&machine.image, machine.vm);
+    let stored = desired.stored.contains_key(&(machine.image.clone(), machine.vm));
+    if image::is_remote(&machine.image) || stored || server.has_image(&name) {
+        return None;
+    }
+    let message = format!("there is no image `{name}` on this host");
+    let help = "`incus image list --project default` lists them; `images:debian/13` names one to be fetched";
+    Some(Problem::error(at.to("os_image"), message).help(help))
 }
 
 fn has_gpu(devices: &Devices) -> bool {
@@ -130,8 +135,9 @@ pub(crate) async fn missing_images(desired: &Desired, plan: &Plan) -> Vec<Proble
     let mut wanted: BTreeMap<(&str, bool), Path> = BTreeMap::new();
     for domain in &desired.domains {
         for machine in &domain.machines {
-            let fetched = plan.actions.iter().any(|action| action.id == image::id(&machine.image, machine.vm));
-            if fetched {
+            let stored = desired.stored.contains_key(&(machine.image.clone(), machine.vm));
+            let made = plan.actions.iter().any(|action| action.id == image::id(&machine.image, machine.vm));
+            if made && !stored {
                 let at = Path::of(["domains", &domain.name, "machines", &machine.name, "os_image"]);
                 wanted.entry((&machine.image, machine.vm)).or_insert(at);
             }

@@ -5,6 +5,8 @@ use std::path::Path;
 use ipnet::IpNet;
 use serde_json::Value;
 
+use super::repository::Repository;
+
 /// Facts read once, before anything is decided.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Facts {
@@ -18,6 +20,8 @@ pub(crate) struct Facts {
     pub(crate) networks: Vec<HostNetwork>,
     /// What it has of CPUs and memory; asked for where they are shared out.
     pub(crate) totals: Option<Totals>,
+    /// What the image repository holds, where the file names one; why it cannot be read, where it cannot.
+    pub(crate) repository: Option<Result<Repository, String>>,
 }
 
 /// What a host has.
@@ -46,6 +50,7 @@ pub(crate) fn read_context(root: &Path, yolo: bool) -> Facts {
         yolo: yolo || read("yolo") == "true",
         networks: Vec::new(),
         totals: None,
+        repository: None,
     }
 }
 

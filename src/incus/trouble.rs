@@ -17,7 +17,7 @@ pub(crate) fn hint(error: &CallError) -> Option<String> {
 }
 
 /// (program, what is found in its words, what to type)
-const HINTS: [(&str, &str, &str); 12] = [
+const HINTS: [(&str, &str, &str); 13] = [
     (
         "incus",
         "doesn't appear to be started",
@@ -33,6 +33,11 @@ const HINTS: [(&str, &str, &str); 12] = [
         "incus",
         "requested image couldn't be found",
         "`incus image list images:` lists what there is; correct `os_image` in the file",
+    ),
+    (
+        "incus",
+        "Image with same fingerprint already exists",
+        "it is here under another name: `incus image list`, then `incus image alias create NAME FINGERPRINT`",
     ),
     ("incus", "The remote", "`incus remote list` shows the remotes; `incus remote add` makes one"),
     ("incus", "Unable to connect to", "is the image server reachable? `incus image list images:` tries it"),

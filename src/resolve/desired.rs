@@ -24,6 +24,9 @@ pub(crate) struct Desired {
     pub(crate) left_alone: BTreeSet<String>,
     /// The isolation of all of them.
     pub(crate) wall: Wall,
+    /// The files of images that the image repository has, by what the file calls them and whether they are for
+    /// virtual machines.
+    pub(crate) stored: BTreeMap<(String, bool), Vec<String>>,
     /// What the file says and this version does not do yet.
     pub(crate) later: Vec<Later>,
 }

@@ -34,7 +34,6 @@ fn of_global(global: &Global) -> Found {
     let shares = global.shared_volumes_base != "/srv/anklume/shares";
     let data = global.persistent_data_base != "/srv/anklume/data";
     vec![
-        (global.image_repository.is_some(), "image_repository", "images from a directory, before any remote"),
         (shares, "shared_volumes_base", "where `shared_volumes` lie"),
         (data, "persistent_data_base", "where `persistent_data` lies"),
         (global.default_connection != "community.general.incus", "default_connection", ANSIBLE),
@@ -83,15 +82,13 @@ mod tests {
     fn what_is_written_and_not_done_is_listed_with_its_place() {
         let mut web = Machine { roles: vec!["web".into()], ..machine() };
         web.config = keys([("security.nesting", "true")]);
-        let mut infra = infra([("pro", Domain { dns_zone: Some("pro.lan".into()), ..domain([("web", web)]) })]);
-        infra.global.image_repository = Some("/srv/images".into());
+        let infra = infra([("pro", Domain { dns_zone: Some("pro.lan".into()), ..domain([("web", web)]) })]);
         let later = later(&infra);
         let paths: Vec<&str> = later.iter().map(|one| one.path.as_str()).collect();
         let expected = [
             "domains.pro.dns_zone",
             "domains.pro.machines.web.config.security.nesting",
             "domains.pro.machines.web.roles",
-            "global.image_repository",
         ];
         assert_eq!(paths, expected);
         assert_eq!(later[2].what, ANSIBLE);

@@ -78,8 +78,14 @@ pub(crate) fn resolve(infra: &Infra, facts: &Facts, holds: &Holds) -> (Desired, 
     problems.extend(facts.totals.map_or_else(Vec::new, |totals| shares::share_out(infra, totals, &mut domains)));
     let wall = policies::wall(ground, &domains, &mut problems);
     let later = later::later(infra);
-    let desired =
-        Desired { infra: infra.project_name.clone(), domains, left_alone: left_alone(infra, &names), wall, later };
+    let desired = Desired {
+        infra: infra.project_name.clone(),
+        domains,
+        left_alone: left_alone(infra, &names),
+        wall,
+        stored: stored(facts, &mut problems),
+        later,
+    };
     (desired, problems)
 }
 
@@ -110,6 +116,20 @@ fn domain(
     };
     domain.machines = machines::machines(ground, &domain, written, problems);
     domain
+}
+
+/// What the image repository has. One that cannot be read is a warning: the remotes may do.
+fn stored(facts: &Facts, problems: &mut Vec<Problem>) -> BTreeMap<(String, bool), Vec<String>> {
+    match &facts.repository {
+        Some(Ok(repository)) => repository.images.clone(),
+        Some(Err(why)) => {
+            let path = Path::of(["global", "image_repository"]);
+            let problem = Problem::warning(path, format!("the image repository cannot be read: {why}"));
+            problems.push(problem.help("`anklume image export` makes it; until then images come from their remotes"));
+            BTreeMap::new()
+        }
+        None => BTreeMap::new(),
+    }
 }
 
 fn enabled(infra: &Infra) -> impl Iterator<Item = (&String, &model::Domain)> {

@@ -36,6 +36,13 @@ pub(crate) fn fetch(image: &str, vm: bool) -> Call {
     Call::incus(args)
 }
 
+/// The call that takes it from files of the image repository.
+pub(crate) fn import(files: &[String], image: &str, vm: bool) -> Call {
+    let alias = local_name(image, vm);
+    let words = ["image", "import"].map(str::to_owned).into_iter().chain(files.iter().cloned());
+    Call::incus(words.chain(["--alias".to_owned(), alias, "--project".into(), "default".into()]))
+}
+
 /// The call that asks its remote whether there is such an image.
 pub(crate) fn ask(image: &str, vm: bool) -> Call {
     let mut args = vec!["image", "info", image];

@@ -1,6 +1,7 @@
 //! One file per kind of thing: what is wanted, what is there, and the calls that make one the other.
 
 mod birth;
+pub(crate) mod cache;
 pub(crate) mod difference;
 pub(crate) mod exchange;
 pub(crate) mod fields;

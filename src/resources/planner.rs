@@ -175,23 +175,28 @@ impl<'a> Planner<'a> {
         self.wanted.iter().find(|other| wanted.id.kind == Kind::Instance && other.id == id)
     }
 
-    /// The image of a machine that is to be made; fetched where it is not in the cache.
+    /// The image of a machine that is to be made; taken from the image repository, or fetched, where it is not here.
     fn image(&mut self, image: &str, vm: bool) -> Option<Id> {
-        if !image::is_remote(image) {
+        let stored = self.desired.stored.get(&(image.to_owned(), vm));
+        if !image::is_remote(image) && stored.is_none() {
             return None;
         }
         let id = image::id(image, vm);
-        let here = self.server.is_some_and(|server| server.aliases.contains(&image::local_name(image, vm)));
+        let here = self.server.is_some_and(|server| server.has_image(&image::local_name(image, vm)));
         if !here && self.images.insert(id.clone()) {
+            let (note, call) = match stored {
+                Some(files) => ("from the image repository", image::import(files, image, vm)),
+                None => ("fetched once for all domains, kept up to date", image::fetch(image, vm)),
+            };
             let action = Action {
                 id: id.clone(),
                 domain: String::new(),
                 verb: Verb::Create,
                 fields: Vec::new(),
                 impact: Impact::Live,
-                note: "fetched once for all domains, kept up to date".into(),
+                note: note.into(),
                 heavy: false,
-                calls: vec![image::fetch(image, vm)],
+                calls: vec![call],
                 after: Vec::new(),
             };
             self.steps.push(Step::new(action, Phase::Make));

@@ -5,6 +5,7 @@
 
 #[allow(dead_code)]
 mod harness;
+mod images;
 mod limits;
 mod run_state;
 mod walls;

@@ -15,6 +15,8 @@ use super::wait_for;
 
 const ANKLUME: &str = env!("CARGO_BIN_EXE_anklume");
 const SANDBOX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sandbox");
+/// The scripts that beds are made of.
+const BED_PARTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bed");
 
 /// Beds are hungry: there are never more than two at once, however many threads the tests have.
 struct Places {
@@ -163,7 +165,7 @@ impl Bed {
     /// Runs a shell script in the bed; `$ANKLUME` is the program.
     pub(crate) fn sh(&self, script: &str) -> Output {
         let mut command = self.command("exec", &["sh", "-ec", script]);
-        Output::of(command.env("ANKLUME", ANKLUME), script.to_owned())
+        Output::of(command.env("ANKLUME", ANKLUME).env("ANKLUME_BED", BED_PARTS), script.to_owned())
     }
 
     /// Runs a shell script in the bed's "internet".
