@@ -19,6 +19,7 @@ mod rules;
 #[cfg(test)]
 mod sample;
 mod scan;
+mod shares;
 mod source;
 mod syntax;
 mod yaml;

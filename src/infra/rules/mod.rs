@@ -78,6 +78,6 @@ fn machines(infra: &Infra) -> impl Iterator<Item = Spot<'_>> {
 }
 
 /// What Incus takes for true.
-fn is_true(value: &str) -> bool {
+pub(super) fn is_true(value: &str) -> bool {
     matches!(value.to_lowercase().as_str(), "true" | "1" | "yes" | "on")
 }

@@ -207,6 +207,21 @@ fn a_shared_volume_collides_in_each_machine_that_sees_it() {
 }
 
 #[test]
+fn a_machine_that_nests_is_told_that_it_does_not_get_what_it_is_named_for() {
+    let shared = |rest: &str, consumers: &str| {
+        let nests = machine("config: {security.nesting: true}, persistent_data: {b: {path: /b}}");
+        format!("{nests}shared_volumes: {{v: {{{rest}, consumers: {consumers}}}}}\n")
+    };
+    good(&shared("path: /b", "{pro: ro}"));
+    assert_eq!(said(&shared("path: /b", "{dev: ro}")), ["7:44 `dev` does not get `v`: it can run machines of its own"]);
+    good(&shared("propagate: true", "{dev: ro}"));
+    assert_eq!(
+        said(&shared("propagate: true, path: /b", "{pro: ro}")),
+        ["7:18 `dev` would have two things mounted at `/b`"]
+    );
+}
+
+#[test]
 fn the_ends_of_a_policy_are_one_thing_each() {
     let policy = |policy: &str| {
         domains("  pro: {machines: {dev: {}, web: {}}}\n  perso: {machines: {mail: {}}}\n")

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use super::super::at::quoted;
-use super::super::model::{Devices, Infra};
+use super::super::model::{Devices, Infra, SharedVolume};
 use super::super::near::nearest;
 use super::super::problem::{Path, Problem};
+use super::machines::refused_keys;
 use super::{Spot, domain_path, machines};
 
 pub(super) fn check(infra: &Infra) -> Vec<Problem> {
@@ -26,6 +27,7 @@ pub(super) fn check(infra: &Infra) -> Vec<Problem> {
     }
     for spot in machines(infra) {
         problems.extend(own_paths(spot));
+        problems.extend(nests_and_sees_nothing(infra, spot));
         problems.extend(collisions(infra, spot));
     }
     problems
@@ -71,6 +73,21 @@ fn consumes(infra: &Infra, consumer: &str, volume: &Path) -> Option<Problem> {
     Some(problem.at_key())
 }
 
+/// A machine that is named and yet left out: to be told, since nothing else would show it.
+fn nests_and_sees_nothing(infra: &Infra, spot: Spot<'_>) -> Vec<Problem> {
+    let left_out = infra.shared_volumes.iter().filter(|(_, volume)| {
+        volume.consumers.contains_key(spot.name)
+            && volume.access(spot.domain_name, spot.domain, spot.name, spot.machine).is_none()
+    });
+    let problem = |(name, _): (&String, &SharedVolume)| {
+        let path = Path::of(["shared_volumes", name]);
+        let message = format!("`{}` does not get {}: it can run machines of its own", spot.name, quoted(name));
+        let problem = Problem::warning(path.to("consumers").to(spot.name), message).at_key();
+        problem.help("write `propagate: true`, or take `security.nesting` away from it")
+    };
+    left_out.map(problem).collect()
+}
+
 fn own_paths(spot: Spot<'_>) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (name, volume) in &spot.machine.storage_volumes {
@@ -90,6 +107,12 @@ fn own_paths(spot: Spot<'_>) -> Vec<Problem> {
                 problems.push(Problem::error(at.to("content_type"), message).help("write `type: vm`, or a `path`"));
             }
             None => {}
+        }
+        problems.extend(refused_keys(&volume.config, &at));
+        if volume.size.is_some() && volume.config.contains_key("size") {
+            let message = "`config.size` and `size` say the same, and both are written";
+            let problem = Problem::error(at.to("config").to("size"), message).at_key().also(at.to("size"), "also here");
+            problems.push(problem.help("keep `size`"));
         }
         let size = volume.size.as_deref().filter(|size| super::super::decode::bytes(size).is_none());
         if let Some(size) = size {
@@ -165,10 +188,9 @@ fn attached(infra: &Infra, spot: Spot<'_>) -> Vec<Attached> {
         all.push(Attached { device: format!("pd-{name}"), target, at, own: false });
     }
     for (name, volume) in &infra.shared_volumes {
-        if volume.consumers.contains_key(spot.name) || volume.consumers.contains_key(spot.domain_name) {
-            let target = volume.path.clone().unwrap_or_else(|| format!("/shared/{name}"));
+        if volume.access(spot.domain_name, spot.domain, spot.name, spot.machine).is_some() {
             let at = Path::of(["shared_volumes", name]);
-            all.push(Attached { device: format!("sv-{name}"), target: Some(target), at, own: false });
+            all.push(Attached { device: format!("sv-{name}"), target: Some(volume.target(name)), at, own: false });
         }
     }
     all
