@@ -247,6 +247,12 @@ pub(crate) enum ImageCommand {
 pub(crate) enum FirewallCommand {
     /// Print the table that is in force, readably
     Show,
+    /// Write the table that the file asks for, as `nft -j -f` loads it
+    Export {
+        /// Where to; without it, to standard output
+        #[arg(value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
 }
 
 #[cfg(test)]

@@ -11,6 +11,10 @@ use crate::incus::call::Call;
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
     Firewall,
+    /// A file of the host.
+    File,
+    /// What the host starts at boot.
+    Service,
     Project,
     Network,
     Image,
@@ -18,10 +22,19 @@ pub(crate) enum Kind {
     Instance,
 }
 
+impl Kind {
+    /// The table between the domains, and what keeps it: one for all domains, and never left out of a plan.
+    pub(crate) fn is_isolation(self) -> bool {
+        matches!(self, Self::Firewall | Self::File | Self::Service)
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Firewall => "firewall",
+            Self::File => "file",
+            Self::Service => "service",
             Self::Project => "project",
             Self::Network => "network",
             Self::Image => "image",

@@ -12,6 +12,7 @@ use crate::apply::{self, Bounds, Outcome, Report};
 use crate::cli::{ApplyArgs, Global};
 use crate::failure::{Hinted, Unfinished};
 use crate::firewall::fence::Table;
+use crate::firewall::keep::AfterReboot;
 use crate::incus::door::ThisHost;
 use crate::incus::trouble;
 use crate::plan::Plan;
@@ -27,6 +28,7 @@ pub(crate) async fn run(global: &Global, args: &ApplyArgs, ui: Ui) -> Result<Exi
     isolation_can_be_told(&ground)?;
     let plan = ground.plan(&options, false, ui).await?;
     ui.print(render::text::plan(&plan, &ground.desired, &ui.out));
+    say_what_is_not_kept(&ground, ui);
     if plan.actions.is_empty() {
         return left_over(&plan);
     }
@@ -63,6 +65,15 @@ fn isolation_can_be_told(ground: &Ground) -> Result<()> {
             let message = format!("nothing was changed: the domains could not be kept apart ({why})");
             Err(Hinted::new(message, hint.clone()).into())
         }
+    }
+}
+
+/// A host that boots in a way that anklume does not know is no error.
+fn say_what_is_not_kept(ground: &Ground, ui: Ui) {
+    let wall = &ground.desired.wall;
+    let after_reboot = ground.live.keeping.after_reboot(wall);
+    if !wall.bridges.is_empty() && matches!(after_reboot, AfterReboot::Gone | AfterReboot::UpToOthers) {
+        ui.say(format!("after a reboot, the isolation is {after_reboot}"));
     }
 }
 

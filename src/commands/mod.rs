@@ -13,12 +13,14 @@ pub(crate) mod power;
 pub(crate) mod preflight;
 pub(crate) mod status;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
 use crate::cli::{Cli, Command, Global, Scope};
 use crate::failure::{Hinted, WrongInput};
+use crate::firewall::keep::Keeping;
 use crate::host;
 use crate::host::repository::Repository;
 use crate::incus::door::ThisHost;
@@ -53,7 +55,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<ExitCode> {
         Command::Shell(args) => enter::shell(global, &args, ui).await,
         Command::Logs(args) => enter::logs(global, &args, ui).await,
         Command::Image(command) => image::run(global, command, ui).await,
-        Command::Firewall(command) => firewall::run(command, ui).await,
+        Command::Firewall(command) => firewall::run(global, command, ui).await,
     }
 }
 
@@ -97,15 +99,19 @@ impl Ground {
     /// Reads the file and the host, all reads at once. Offline, the host is an empty one.
     pub(crate) async fn read(global: &Global, offline: bool, ui: Ui) -> Result<Self> {
         let loaded = load(global, ui)?;
-        let mut context = host::facts::read_context(std::path::Path::new("/"), global.yolo);
+        let mut context = host::facts::read_context(Path::new("/"), global.yolo);
         context.repository = loaded.infra.global.image_repository.as_deref().map(repository);
         let shared = loaded.infra.global.resource_policy.is_some();
         let (live, facts) = if offline {
-            let totals = host::facts::kernel_totals(std::path::Path::new("/")).filter(|_| shared);
+            let totals = host::facts::kernel_totals(Path::new("/")).filter(|_| shared);
             (Live::empty(), host::facts::Facts { totals, ..context })
         } else {
             let (live, facts) = tokio::join!(Live::read(&ThisHost), host::gather::read(&ThisHost, context, shared));
-            (live.context("Incus cannot be read")?, facts.context("the addresses of this host cannot be read")?)
+            let live = live.context("Incus cannot be read")?;
+            (
+                Live { keeping: Keeping::read(Path::new("/")), ..live },
+                facts.context("the addresses of this host cannot be read")?,
+            )
         };
         say_problems(&loaded, &infra::host_rules(&loaded.infra, &facts), ui)?;
         let (desired, problems) =

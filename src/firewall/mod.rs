@@ -1,6 +1,7 @@
-//! The `inet anklume` table: rules from policies, reading back, loading.
+//! The `inet anklume` table: rules from policies, reading back, loading, keeping it over a reboot.
 
 pub(crate) mod fence;
+pub(crate) mod keep;
 #[cfg(test)]
 mod kernel;
 pub(crate) mod live;

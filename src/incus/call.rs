@@ -1,4 +1,4 @@
-//! One call of `incus` or `nft` as a value: it can be shown, compared, logged and run.
+//! One call of a program as a value: it can be shown, compared, logged and run.
 
 use std::fmt::Write as _;
 
@@ -23,6 +23,8 @@ pub(crate) enum Input {
     Nothing,
     /// A body, sent as JSON: which is YAML, and cannot be misread (`no`, `0755`, many lines).
     Body(Value),
+    /// A text, as it is.
+    Text(String),
     /// What the API says of `path` at that moment, with the change made to it: an `edit` replaces everything, so what
     /// Incus or the user put there since the plan was made has to be in it.
     Edited {
@@ -57,9 +59,19 @@ impl Call {
         Self { program, ..Self::incus(args) }
     }
 
+    /// Any other program that changes something.
+    pub(crate) fn run<S: Into<String>>(program: &'static str, args: impl IntoIterator<Item = S>) -> Self {
+        Self::read(program, args)
+    }
+
     /// The same call with a body on standard input.
     pub(crate) fn body(self, body: Value) -> Self {
         Self { input: Input::Body(body), ..self }
+    }
+
+    /// The same call with a text on standard input.
+    pub(crate) fn text(self, text: impl Into<String>) -> Self {
+        Self { input: Input::Text(text.into()), ..self }
     }
 
     /// The same call, sending what `path` says with a change made to it.
@@ -93,6 +105,7 @@ impl Call {
                 let text = serde_json::to_string_pretty(&shown).unwrap_or_default();
                 format!("{} <<'EOF'\n{text}\nEOF", self.words())
             }
+            Input::Text(text) => format!("{} <<'EOF'\n{}\nEOF", self.words(), text.trim_end_matches('\n')),
             Input::Edited { path, edit } => {
                 let mut text = String::new();
                 let filter = edit.jq(&hide);

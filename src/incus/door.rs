@@ -1,5 +1,6 @@
-//! The one door to the outside: runs `incus`, `nft` and `ip`, and says what they said.
+//! The one door to the outside: runs programs, and says what they said.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::process::Stdio;
 
@@ -37,15 +38,15 @@ impl Host for ThisHost {
     async fn call(&self, call: &Call) -> Result<Vec<u8>, CallError> {
         tracing::debug!(call = %call.words(), "run");
         let broken = |why: std::io::Error| CallError::Broken { call: call.words(), why: why.to_string() };
-        let mut child = command(call).spawn().map_err(|error| match error.kind() {
+        let input = given(&call.input);
+        let mut child = command(call, input.is_some()).spawn().map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => CallError::Missing(call.program),
             _ => broken(error),
         })?;
-        if let Input::Body(body) = &call.input {
+        if let Some(text) = input {
             let mut stdin = child.stdin.take().expect("standard input was asked for");
-            let bytes = body.to_string();
             // A program that fails early closes its end: what it says then matters more than the broken pipe.
-            let _ = stdin.write_all(bytes.as_bytes()).await;
+            let _ = stdin.write_all(text.as_bytes()).await;
         }
         let output = child.wait_with_output().await.map_err(broken)?;
         if output.status.success() {
@@ -70,11 +71,20 @@ pub(crate) fn become_program(call: &Call) -> CallError {
     }
 }
 
-fn command(call: &Call) -> Command {
+/// What goes to standard input, as it is sent.
+fn given(input: &Input) -> Option<Cow<'_, str>> {
+    match input {
+        Input::Nothing | Input::Edited { .. } => None,
+        Input::Body(body) => Some(body.to_string().into()),
+        Input::Text(text) => Some(text.into()),
+    }
+}
+
+fn command(call: &Call, input: bool) -> Command {
     let mut command = Command::new(call.program);
     command
         .args(&call.args)
-        .stdin(if matches!(call.input, Input::Body(_)) { Stdio::piped() } else { Stdio::null() })
+        .stdin(if input { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         // The texts that are told apart below are English ones.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::call::Call;
 use super::door::{CallError, Host, json};
 use crate::firewall::fence::Table;
+use crate::firewall::keep::Keeping;
 use crate::plan::{Id, Kind};
 use crate::resources::fields::Key;
 use crate::resources::{Found, RESOURCES};
@@ -19,6 +20,8 @@ pub(crate) struct Live {
     pub(crate) pools: Vec<String>,
     /// Our nftables table.
     pub(crate) table: Table,
+    /// What keeps it over a reboot; nothing is known of it where only Incus and the kernel were asked.
+    pub(crate) keeping: Keeping,
 }
 
 impl Live {
@@ -36,7 +39,7 @@ impl Live {
             Table::read(host),
         );
         let listings = [projects?, networks?, profiles?, instances?];
-        Ok(Self { found: found(&listings), pools: names(&pools?), table })
+        Ok(Self { found: found(&listings), pools: names(&pools?), table, keeping: Keeping::default() })
     }
 
     /// A host with nothing on it, for plans made without one.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::json::pretty;
 use super::text::{trust_style, trust_word};
 use crate::firewall::fence::Table;
+use crate::firewall::keep::AfterReboot;
 use crate::incus::live::Live;
 use crate::infra::model::TrustLevel;
 use crate::plan::{Id, Kind, Plan};
@@ -57,6 +58,8 @@ struct FirewallStatus {
     /// `in force`, `missing`, `differs`, `unknown`.
     state: &'static str,
     message: String,
+    /// What there will be after a reboot; nothing where there is nothing to keep apart, or it cannot be told.
+    after_reboot: Option<AfterReboot>,
 }
 
 impl Status {
@@ -132,6 +135,10 @@ impl Status {
         }
         let style = if self.firewall.state == "in force" { Style::Green } else { Style::Red };
         text.push_str(&format!("isolation: {}\n", surface.paint(style, &self.firewall.message)));
+        if let Some(after_reboot) = self.firewall.after_reboot {
+            let style = if after_reboot == AfterReboot::Stands { Style::Green } else { Style::Yellow };
+            text.push_str(&format!("after a reboot: {}\n", surface.paint(style, after_reboot)));
+        }
         text
     }
 }
@@ -174,7 +181,9 @@ fn firewall(desired: &Desired, live: &Live, drift: &Drift) -> FirewallStatus {
         }
         Table::Known(Some(_)) => ("in force", format!("in force, {bridges} bridges kept apart, {policies} ways open")),
     };
-    FirewallStatus { state, message }
+    let known = bridges > 0 && matches!(live.table, Table::Known(_));
+    let after_reboot = known.then(|| live.keeping.after_reboot(&desired.wall));
+    FirewallStatus { state, message, after_reboot }
 }
 
 /// What differs, by thing.
@@ -209,7 +218,7 @@ impl Drift {
     }
 
     fn add(&mut self, id: &Id, domain: &str, keys: Vec<String>) {
-        if !matches!(id.kind, Kind::Instance | Kind::Firewall | Kind::Image) {
+        if !id.kind.is_isolation() && !matches!(id.kind, Kind::Instance | Kind::Image) {
             let told = keys.iter().map(|key| format!("{} {key}", id.kind));
             self.domains.entry(domain.to_owned()).or_default().extend(told);
         }

@@ -143,7 +143,7 @@ pub(crate) trait Resource: Sync {
 pub(crate) const RESOURCES: [&dyn Resource; 4] =
     [&project::Projects, &network::Networks, &profile::Profiles, &instance::Instances];
 
-/// The resource that a thing is of; `None` for the firewall and for images, which are not compared key by key.
+/// The resource that a thing is of; `None` for what is not compared key by key.
 pub(crate) fn resource(id: &Id) -> Option<&'static dyn Resource> {
     use crate::plan::Kind;
     Some(match id.kind {
@@ -151,7 +151,7 @@ pub(crate) fn resource(id: &Id) -> Option<&'static dyn Resource> {
         Kind::Network => &network::Networks,
         Kind::Profile => &profile::Profiles,
         Kind::Instance => &instance::Instances,
-        Kind::Firewall | Kind::Image => return None,
+        Kind::Firewall | Kind::File | Kind::Service | Kind::Image => return None,
     })
 }
 

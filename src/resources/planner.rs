@@ -8,7 +8,8 @@ use super::{
     Found, RESOURCES, Resource, Status, Wanted, birth, exchange, fields, image, instance, removal, resource, running,
     target,
 };
-use crate::firewall::fence;
+use crate::firewall::wall::Wall;
+use crate::firewall::{fence, keep};
 use crate::incus::live::Live;
 use crate::incus::server::Server;
 use crate::infra::model::RunState;
@@ -46,6 +47,7 @@ pub(crate) fn plan(
 ) -> Result<Plan, Vec<Conflict>> {
     let mut planner = Planner::new(desired, live, server, options);
     planner.fence();
+    planner.keep(Phase::Keep, &desired.wall);
     for wanted in planner.wanted.clone() {
         planner.thing(&wanted);
     }
@@ -81,6 +83,7 @@ pub(crate) fn destruction(desired: &Desired, live: &Live, removal: removal::Remo
         && let Some(action) = fence::last_action(&desired.wall, &gone)
     {
         planner.steps.push(Step::new(action, Phase::LastFence));
+        planner.keep(Phase::LastKeep, &fence::without(&desired.wall, &gone));
     }
     planner.finish()
 }
@@ -95,6 +98,8 @@ struct Planner<'a> {
     held: Vec<Held>,
     conflicts: Vec<Conflict>,
     images: BTreeSet<Id>,
+    /// What keeps the table over a reboot, as it is after the steps so far.
+    keeping: keep::Keeping,
 }
 
 impl<'a> Planner<'a> {
@@ -110,6 +115,7 @@ impl<'a> Planner<'a> {
             held: Vec::new(),
             conflicts: Vec::new(),
             images: BTreeSet::new(),
+            keeping: live.keeping.clone(),
         }
     }
 
@@ -125,6 +131,16 @@ impl<'a> Planner<'a> {
                 fields: Vec::new(),
                 message: format!("the isolation cannot be told: {why}; {hint}"),
             }),
+        }
+    }
+
+    /// What brings the table back at the next boot; nothing where the table itself cannot be told.
+    fn keep(&mut self, phase: Phase, wall: &Wall) {
+        if matches!(self.live.table, fence::Table::Known(_)) {
+            let wanted = keep::wanted(wall);
+            let actions = self.keeping.actions(wanted.as_deref());
+            self.steps.extend(actions.into_iter().map(|action| Step::new(action, phase)));
+            self.keeping = self.keeping.after(wanted.as_deref());
         }
     }
 
@@ -366,8 +382,10 @@ impl<'a> Planner<'a> {
             self.steps.push(Step::new(removal::action(found), Phase::Delete));
         }
         let gone = deleted.iter().filter(|found| found.id.kind == Kind::Network).map(|found| &found.id.name);
-        if let Some(action) = fence::last_action(&self.desired.wall, &gone.collect()) {
+        let gone = gone.collect();
+        if let Some(action) = fence::last_action(&self.desired.wall, &gone) {
             self.steps.push(Step::new(action, Phase::LastFence));
+            self.keep(Phase::LastKeep, &fence::without(&self.desired.wall, &gone));
         }
     }
 }

@@ -11,6 +11,8 @@ use crate::plan::{Action, Id, Kind, Verb};
 pub(crate) enum Phase {
     /// The table, before anything starts.
     Fence,
+    /// What keeps the table over a reboot, once the kernel has taken it.
+    Keep,
     /// An address is given up.
     Release,
     /// Something is created or changed.
@@ -20,6 +22,8 @@ pub(crate) enum Phase {
     Delete,
     /// The table without what was deleted.
     LastFence,
+    /// What keeps that one.
+    LastKeep,
 }
 
 /// An action, and what it has to do with others.
@@ -57,6 +61,7 @@ struct Sieve<'a> {
     fences: Vec<usize>,
     releases: Vec<usize>,
     deletions: Vec<usize>,
+    last_fences: Vec<usize>,
     restarting: Vec<usize>,
     /// What stands and needs a thing.
     users: BTreeMap<&'a Id, Vec<&'a Id>>,
@@ -81,6 +86,7 @@ impl<'a> Sieve<'a> {
             fences: of(Phase::Fence),
             releases: of(Phase::Release),
             deletions: of(Phase::Delete),
+            last_fences: of(Phase::LastFence),
             restarting: (0..steps.len()).filter(|at| !steps[*at].restarts.is_empty()).collect(),
             users,
         }
@@ -89,6 +95,8 @@ impl<'a> Sieve<'a> {
     fn before(&self, at: usize) -> BTreeSet<usize> {
         let mut before = match self.steps[at].phase {
             Phase::Fence => BTreeSet::new(),
+            Phase::Keep => self.before_keeping(at, &self.fences),
+            Phase::LastKeep => self.before_keeping(at, &self.last_fences),
             Phase::Release | Phase::Make | Phase::Run => self.before_making(at),
             Phase::Delete => self.before_deleting(&self.steps[at].action.id),
             Phase::LastFence => self.deletions.iter().copied().filter(|other| self.is_network(*other)).collect(),
@@ -118,6 +126,12 @@ impl<'a> Sieve<'a> {
         let shares = |other: &&usize| self.steps[**other].restarts.iter().any(|id| step.restarts.contains(id));
         before.extend(self.restarting.iter().filter(|other| **other < at).filter(shares));
         before
+    }
+
+    /// Nothing is kept that the kernel did not take. The file first, then the service that loads it.
+    fn before_keeping(&self, at: usize, fences: &[usize]) -> BTreeSet<usize> {
+        let earlier = |other: &usize| matches!(self.steps[*other].phase, Phase::Keep | Phase::LastKeep);
+        fences.iter().copied().chain((0..at).filter(earlier)).collect()
     }
 
     /// What stands and needs it goes first, or is first changed to need it no longer.

@@ -16,6 +16,6 @@ pub(crate) fn narrow(plan: &mut Plan, desired: &Desired, target: &[String]) {
         target.iter().any(|name| domain == name.as_str() || is_machine(name))
     };
     let actions = std::mem::take(&mut plan.actions);
-    plan.actions = order::only(actions, |action| action.id.kind == Kind::Firewall || named(&action.domain, &action.id));
-    plan.held.retain(|held| held.id.kind == Kind::Firewall || named(&held.domain, &held.id));
+    plan.actions = order::only(actions, |action| action.id.kind.is_isolation() || named(&action.domain, &action.id));
+    plan.held.retain(|held| held.id.kind.is_isolation() || named(&held.domain, &held.id));
 }

@@ -1,17 +1,19 @@
 //! `anklume firewall`: the isolation between domains, one verb per file.
 
+mod export;
 mod show;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::cli::FirewallCommand;
+use crate::cli::{FirewallCommand, Global};
 use crate::ui::Ui;
 
 /// Runs the verb.
-pub(crate) async fn run(command: FirewallCommand, ui: Ui) -> Result<ExitCode> {
+pub(crate) async fn run(global: &Global, command: FirewallCommand, ui: Ui) -> Result<ExitCode> {
     match command {
+        FirewallCommand::Export { to } => export::run(global, to.as_deref(), ui).await,
         FirewallCommand::Show => show::run(ui).await,
     }
 }

@@ -8,6 +8,8 @@ mod running;
 use std::time::{Duration, Instant};
 
 pub(crate) use bed::Bed;
+pub(crate) use output::Output;
+pub(crate) use plan::Plan;
 
 /// A text with some words replaced, each of which is in it.
 #[track_caller]
