@@ -119,6 +119,9 @@ pub(crate) struct ApplyArgs {
     /// How many actions run at once [default: two for each processor, at least 4]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) parallel: Option<u16>,
+    /// How long to wait for the agents of virtual machines that were started; 0: not at all
+    #[arg(long, value_name = "SECONDS", default_value = "60")]
+    pub(crate) agent_wait: u64,
 }
 
 #[derive(Debug, Args)]

@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::{DONE, Ground, lock};
+use super::{DONE, Ground, agents, lock};
 use crate::apply::{self, Bounds, Outcome, Report};
 use crate::cli::{ApplyArgs, Global};
 use crate::failure::{Hinted, Unfinished};
@@ -37,6 +38,7 @@ pub(crate) async fn run(global: &Global, args: &ApplyArgs, ui: Ui) -> Result<Exi
     }
     let bounds = bounds(args.parallel);
     let mut report = carry_out(&plan, bounds, ui).await?;
+    agents::wait_for(&plan, &report, &ground.desired, Duration::from_secs(args.agent_wait), ui).await;
     let mut ground = Ground::read(global, false, ui).await?;
     let mut again = ground.plan(&options, false, ui).await?;
     if report.wants_another_look() && !again.actions.is_empty() {

@@ -1,5 +1,6 @@
 //! One verb per file; here is what they share: from the file and the host to a plan.
 
+mod agents;
 pub(crate) mod apply;
 pub(crate) mod check;
 pub(crate) mod destroy;

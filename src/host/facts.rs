@@ -12,10 +12,14 @@ use super::repository::Repository;
 pub(crate) struct Facts {
     /// `/etc/anklume/absolute_level`: how many hosts this one is nested in; `None` without the file.
     pub(crate) absolute_level: Option<u32>,
+    /// `/etc/anklume/relative_level`: how many of those since the last virtual machine.
+    pub(crate) relative_level: Option<u32>,
     /// `/etc/anklume/vm_nested` says `true`.
     pub(crate) vm_nested: bool,
     /// `/etc/anklume/yolo` says `true`, or `--yolo` was given.
     pub(crate) yolo: bool,
+    /// `/etc/anklume/yolo` says `true`: for good, and for what is nested in here.
+    pub(crate) yolo_kept: bool,
     /// Addresses and routes of the host, the default routes left out.
     pub(crate) networks: Vec<HostNetwork>,
     /// What it has of CPUs and memory; asked for where they are shared out.
@@ -46,8 +50,10 @@ pub(crate) fn read_context(root: &Path, yolo: bool) -> Facts {
     };
     Facts {
         absolute_level: read("absolute_level").parse().ok(),
+        relative_level: read("relative_level").parse().ok(),
         vm_nested: read("vm_nested") == "true",
         yolo: yolo || read("yolo") == "true",
+        yolo_kept: read("yolo") == "true",
         networks: Vec::new(),
         totals: None,
         repository: None,

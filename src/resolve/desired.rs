@@ -94,6 +94,8 @@ pub(crate) struct Machine {
     /// The machine's devices, `eth0` among them (with the bridge, the filters and the static address) unless the
     /// file declares its own.
     pub(crate) devices: Devices,
+    /// Files that it finds in it at its first start: path and text.
+    pub(crate) files: Vec<(String, String)>,
     pub(crate) state: RunState,
     /// `state` is in the file: a machine paused by hand is drift only then.
     pub(crate) state_written: bool,

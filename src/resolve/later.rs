@@ -20,7 +20,6 @@ pub(super) fn later(infra: &Infra) -> Vec<Later> {
         add(domain_path(name), of_domain(domain));
         for (machine, written) in &domain.machines {
             add(machine_path(name, machine), of_machine(written));
-            add(machine_path(name, machine).to("config"), of_config(written));
         }
     }
     all.sort();
@@ -63,15 +62,10 @@ fn of_machine(machine: &Machine) -> Found {
     ]
 }
 
-fn of_config(machine: &Machine) -> Found {
-    let nests = machine.config.get("security.nesting").is_some_and(|value| value == "true");
-    vec![(nests, "security.nesting", "the files in `/etc/anklume` that say how deep the machine is nested")]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resolve::sample::{domain, infra, keys, machine, sound};
+    use crate::resolve::sample::{domain, infra, machine, sound};
 
     #[test]
     fn a_file_of_defaults_leaves_nothing_for_later() {
@@ -80,18 +74,13 @@ mod tests {
 
     #[test]
     fn what_is_written_and_not_done_is_listed_with_its_place() {
-        let mut web = Machine { roles: vec!["web".into()], ..machine() };
-        web.config = keys([("security.nesting", "true")]);
+        let web = Machine { roles: vec!["web".into()], ..machine() };
         let infra = infra([("pro", Domain { dns_zone: Some("pro.lan".into()), ..domain([("web", web)]) })]);
         let later = later(&infra);
         let paths: Vec<&str> = later.iter().map(|one| one.path.as_str()).collect();
-        let expected = [
-            "domains.pro.dns_zone",
-            "domains.pro.machines.web.config.security.nesting",
-            "domains.pro.machines.web.roles",
-        ];
+        let expected = ["domains.pro.dns_zone", "domains.pro.machines.web.roles"];
         assert_eq!(paths, expected);
-        assert_eq!(later[2].what, ANSIBLE);
+        assert_eq!(later[1].what, ANSIBLE);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use super::addresses::{self, Place, Wish};
 use super::desired::{self, Config, Profile};
 use super::devices::{self, Card};
-use super::{Ground, written};
+use super::{Ground, context, written};
 use crate::infra::model::{self, Domain, Machine};
 use crate::infra::problem::Problem;
 
@@ -88,7 +88,8 @@ fn machine(
     if let Some(root) = devices::missing_root(domain, written, &home.pool) {
         devices.insert("root".into(), root);
     }
-    let config = config(domain, written);
+    let mut config = config(domain, written);
+    config.extend(context::keys(ground, written));
     let protected = config.get("security.protection.delete").is_some_and(|value| value == "true");
     let mut machine = desired::Machine {
         name: name.to_owned(),
@@ -102,6 +103,7 @@ fn machine(
         profiles: written.profiles.clone(),
         config,
         devices,
+        files: context::files(ground, domain, written),
         state: written.state,
         state_written: written.state_written,
     };

@@ -1,6 +1,7 @@
 //! From what was written to what is wanted in Incus: names, addresses, limits, policies.
 
 mod addresses;
+pub(crate) mod context;
 pub(crate) mod desired;
 mod devices;
 mod holds;
@@ -58,12 +59,13 @@ struct Ground<'a> {
     infra: &'a Infra,
     names: &'a Names,
     holds: &'a Holds,
+    facts: &'a Facts,
 }
 
 /// Settles every name, address and default. A domain that cannot get a network is left out, with its problem.
 pub(crate) fn resolve(infra: &Infra, facts: &Facts, holds: &Holds) -> (Desired, Vec<Problem>) {
     let names = Names::new(infra.global.nesting_prefix, facts);
-    let ground = Ground { infra, names: &names, holds };
+    let ground = Ground { infra, names: &names, holds, facts };
     let mut problems = names::check(infra, &names);
     let subnets = subnets::assign(ground, &mut problems);
     problems.extend(subnets::overlaps(ground, facts, &subnets));

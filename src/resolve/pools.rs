@@ -65,7 +65,7 @@ fn unknown(path: Path, pool: &str, holds: &Holds) -> Problem {
 
 /// Several pools, none of them called `default`, and a project that stands on none of them yet.
 fn undecided(ground: Ground<'_>) -> Option<Problem> {
-    let Ground { infra, names, holds } = ground;
+    let Ground { infra, names, holds, .. } = ground;
     let decided = infra.global.default_pool.is_some()
         || holds.pools.len() < 2
         || holds.pools.iter().any(|pool| pool == "default")
@@ -90,11 +90,12 @@ fn choice(holds: &Holds) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::facts::Facts;
     use crate::resolve::names::Names;
     use crate::resolve::sample::{domain, infra, keys, machine, named as map, profile};
 
     fn problems_of(infra: &Infra, holds: &Holds) -> Vec<Problem> {
-        check(Ground { infra, names: &Names::default(), holds })
+        check(Ground { infra, names: &Names::default(), holds, facts: &Facts::default() })
     }
 
     fn with_pools(pools: &[&str]) -> Holds {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::fields::Key;
 use super::{Wanted, difference};
 use crate::plan::{Field, Impact};
+use crate::resolve::context;
 
 /// What is shown of a new thing: all that the file says of it, a device on a line. What every machine of the
 /// domain gets in the same way (`usual`, the project's `default` profile) is left out.
@@ -12,6 +13,7 @@ pub(super) fn fields(wanted: &Wanted, usual: Option<&Wanted>) -> Vec<Field> {
     let told = |key: &Key, value: &String| match key {
         Key::Type | Key::Image | Key::Ephemeral => false,
         Key::Profiles => value != "default",
+        Key::Config(key) if key.starts_with(context::PREFIX) => false,
         Key::Device(..) => usual.is_none_or(|usual| usual.fields.get(key) != Some(value)),
         _ => !value.is_empty(),
     };

@@ -71,7 +71,6 @@ impl fmt::Display for Key {
 
 /// Config keys that anklume keeps its marks in.
 pub(crate) mod mark {
-    pub(crate) const PREFIX: &str = "user.anklume.";
     /// The `project_name` of the infrastructure that owns the object.
     pub(crate) const INFRA: &str = "user.anklume.infra";
     /// The domain it belongs to, as the file names it.
@@ -82,6 +81,11 @@ pub(crate) mod mark {
     pub(crate) const PROTECTED: &str = "user.anklume.protected";
     /// The image of an instance, as the file names it.
     pub(crate) const IMAGE: &str = "user.anklume.image";
+
+    /// Is this key one of them? Other keys that start so say the nesting context, and are compared like any other.
+    pub(super) fn is_one(key: &str) -> bool {
+        [INFRA, DOMAIN, APPLIED, PROTECTED, IMAGE].contains(&key)
+    }
 }
 
 /// What the marks on an object say.
@@ -135,7 +139,7 @@ pub(crate) fn listed(object: &Value) -> Fields {
     for (key, value) in object["config"].as_object().into_iter().flatten() {
         if key == mark::IMAGE {
             put(Key::Image, value);
-        } else if !is_kept_by_incus(key) && !key.starts_with(mark::PREFIX) {
+        } else if !is_kept_by_incus(key) && !mark::is_one(key) {
             put(Key::Config(key.clone()), value);
         }
     }

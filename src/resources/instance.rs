@@ -126,6 +126,19 @@ impl Instances {
         Call::incus(["stop", name, "--project", project].iter().chain(how).copied())
     }
 
+    /// Puts its files into a container, running or not. A virtual machine takes files from its agent only.
+    pub(crate) fn put_files(id: &Id, instance: &WantedInstance) -> Vec<Call> {
+        let files = instance.files.iter().filter(|_| !instance.vm);
+        files.map(|(path, text)| put_file(id, path, text)).collect()
+    }
+
+    /// Starts one for the first time, or again: with its files in it.
+    pub(crate) fn start_with_files(id: &Id, instance: &WantedInstance) -> Vec<Call> {
+        let mut calls = Self::put_files(id, instance);
+        calls.push(Self::start(id));
+        calls
+    }
+
     /// Stops one without asking it.
     pub(crate) fn cut_off(id: &Id) -> Call {
         Call::incus(["stop", &id.name, "--force", "--project", &id.project])
@@ -140,6 +153,12 @@ impl Instances {
     pub(crate) fn resume(id: &Id) -> Call {
         Call::incus(["resume", &id.name, "--project", &id.project])
     }
+}
+
+pub(crate) fn put_file(id: &Id, path: &str, text: &str) -> Call {
+    let target = format!("{}{path}", id.name);
+    let ways = ["--create-dirs", "--mode", "0644", "--uid", "0", "--gid", "0", "--project", &id.project];
+    Call::incus(["file", "push", "-", target.as_str()].into_iter().chain(ways)).text(text)
 }
 
 fn strings(list: &Value) -> Vec<String> {
@@ -236,6 +255,7 @@ fn wanted(domain: &Domain, machine: &Machine) -> Wanted {
         instance: Some(WantedInstance {
             vm: machine.vm,
             image: machine.image.clone(),
+            files: machine.files.clone(),
             state: machine.state,
             state_written: machine.state_written,
         }),
@@ -334,8 +354,13 @@ mod tests {
 
     #[test]
     fn what_was_paused_by_hand_stays_paused_unless_the_file_says_otherwise() {
-        let mut wanted =
-            WantedInstance { vm: false, image: String::new(), state: RunState::Running, state_written: false };
+        let mut wanted = WantedInstance {
+            vm: false,
+            image: String::new(),
+            files: Vec::new(),
+            state: RunState::Running,
+            state_written: false,
+        };
         assert_eq!(run_state(&wanted, &Status::Frozen), None);
         wanted.state_written = true;
         assert_eq!(run_state(&wanted, &Status::Frozen), Some(crate::plan::Verb::Resume));

@@ -54,6 +54,8 @@ pub(crate) struct Wanted {
 pub(crate) struct WantedInstance {
     pub(crate) vm: bool,
     pub(crate) image: String,
+    /// Files to be in it at its first start: path and text.
+    pub(crate) files: Vec<(String, String)>,
     pub(crate) state: RunState,
     pub(crate) state_written: bool,
 }

@@ -176,7 +176,7 @@ impl<'a> Planner<'a> {
             impact: Impact::Live,
             note: wanted.note.clone(),
             heavy,
-            calls: vec![resource.create(wanted, &self.desired.infra, start)],
+            calls: running::birth(wanted, resource, &self.desired.infra, start),
             after: Vec::new(),
         };
         self.steps.push(Step { needs, starts: start, ..Step::new(action, Phase::Make) });
@@ -232,7 +232,8 @@ impl<'a> Planner<'a> {
             let pairs: Vec<_> = now.iter().map(|change| (change.key.clone(), change.after.clone())).collect();
             let edit = resource.edit(&wanted.id, fields::edit(&pairs, &marks));
             let restarted = if restarts { restarted } else { Vec::new() };
-            let calls = running::around(wanted, edit, &restarted);
+            let mut calls = running::around(wanted, edit, &restarted);
+            calls.extend(running::context_files(wanted, &now));
             let verb = match &found.marks {
                 None if wanted.comes_with_project => Verb::Create,
                 None => Verb::Adopt,
@@ -336,11 +337,12 @@ impl<'a> Planner<'a> {
 
     fn run(&mut self, wanted: &Wanted, verb: Verb) {
         let id = &wanted.id;
-        let call = match verb {
-            Verb::Stop => self.live.found.get(id).map(instance::Instances::stop),
-            Verb::Pause => Some(instance::Instances::pause(id)),
-            Verb::Resume => Some(instance::Instances::resume(id)),
-            _ => Some(instance::Instances::start(id)),
+        let calls = match verb {
+            Verb::Stop => self.live.found.get(id).map(instance::Instances::stop).into_iter().collect(),
+            Verb::Pause => vec![instance::Instances::pause(id)],
+            Verb::Resume => vec![instance::Instances::resume(id)],
+            // An earlier run that was cut off may have left it without its files.
+            _ => wanted.instance.iter().flat_map(|one| instance::Instances::start_with_files(id, one)).collect(),
         };
         let action = Action {
             id: id.clone(),
@@ -350,7 +352,7 @@ impl<'a> Planner<'a> {
             impact: Impact::Live,
             note: String::new(),
             heavy: wanted.instance.as_ref().is_some_and(|instance| instance.vm),
-            calls: call.into_iter().collect(),
+            calls,
             after: Vec::new(),
         };
         let mut needs = vec![id.clone()];

@@ -1,9 +1,12 @@
-//! The calls around a change that running machines have to restart for.
+//! The calls around what a machine is when it runs: its first start, and changes that it has to restart for.
 
+use super::difference::Change;
+use super::fields::Key;
 use super::instance::Instances;
-use super::{Found, Status, Wanted};
+use super::{Found, Resource, Status, Wanted};
 use crate::incus::call::Call;
 use crate::infra::model::RunState;
+use crate::resolve::context::PREFIX;
 
 /// Stop, change, start: also for containers, which take most changes running, so that a run that is cut off
 /// leaves either nothing changed or a stopped machine that the next plan starts.
@@ -18,4 +21,22 @@ pub(super) fn around(wanted: &Wanted, edit: Call, restarted: &[&Found]) -> Vec<C
         }
     }
     calls
+}
+
+/// One call makes it; but a machine that is to find files in it is started after they are there.
+pub(super) fn birth(wanted: &Wanted, resource: &dyn Resource, infra: &str, start: bool) -> Vec<Call> {
+    let instance = wanted.instance.as_ref().filter(|instance| !instance.files.is_empty() && !instance.vm);
+    let mut calls = vec![resource.create(wanted, infra, start && instance.is_none())];
+    if let Some(instance) = instance {
+        calls.extend(Instances::put_files(&wanted.id, instance));
+        calls.extend(start.then(|| Instances::start(&wanted.id)));
+    }
+    calls
+}
+
+/// The files again, where a change is about what they say or about who gets them.
+pub(super) fn context_files(wanted: &Wanted, now: &[Change]) -> Vec<Call> {
+    let about = |key: &Key| matches!(key, Key::Config(key) if key == "security.nesting" || key.starts_with(PREFIX));
+    let files = wanted.instance.iter().filter(|_| now.iter().any(|change| about(&change.key)));
+    files.flat_map(|instance| Instances::put_files(&wanted.id, instance)).collect()
 }
