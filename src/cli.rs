@@ -249,13 +249,29 @@ pub(crate) enum ImageCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum FirewallCommand {
     /// Print the table that is in force, readably
-    Show,
+    Show(FirewallShowArgs),
     /// Write the table that the file asks for, as `nft -j -f` loads it
     Export {
         /// Where to; without it, to standard output
         #[arg(value_name = "FILE")]
         to: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FirewallShowArgs {
+    /// How to show it
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: FirewallFormat,
+    /// Also every rule, as nft writes it
+    #[arg(long)]
+    pub(crate) rules: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FirewallFormat {
+    Text,
+    Json,
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::live::{LiveTable, parse_live};
+use super::readback::readback;
 use super::ruleset::{batch, removal};
 use super::wall::{End, Wall};
+use super::{differences, words};
 use crate::incus::call::Call;
 use crate::incus::door::{CallError, Host};
 use crate::incus::trouble;
@@ -74,7 +76,7 @@ pub(crate) fn action(wall: &Wall, table: &Table) -> Step {
     let wanted = LiveTable::wanted(wall);
     match live {
         Some(live) if *live == wanted => Step::Nothing,
-        Some(live) => Step::Load(load(wall, Verb::Update, differences(&wanted, live), "loaded in one transaction")),
+        Some(live) => Step::Load(update(wall, live)),
         None => Step::Load(load(wall, Verb::Create, described(wall), "loaded before any machine starts")),
     }
 }
@@ -89,10 +91,8 @@ pub(crate) fn last_action(wall: &Wall, gone: &BTreeSet<&String>) -> Option<Actio
     if rest.bridges.is_empty() {
         return Some(delete("no domain is left"));
     }
-    let gone: Vec<&str> =
-        gone.iter().filter(|name| wall.bridges.contains_key(**name)).map(|name| name.as_str()).collect();
-    let field = Field { key: "bridges".into(), before: Some(gone.join(", ")), after: None, impact: Impact::Live };
-    Some(load(&rest, Verb::Update, vec![field], "the bridges that are gone leave the table"))
+    let fields = differences::of_walls(wall, &rest);
+    Some(load(&rest, Verb::Update, fields, "the bridges that are gone leave the table"))
 }
 
 /// A wall without some of its bridges.
@@ -112,6 +112,18 @@ pub(crate) fn without(wall: &Wall, gone: &BTreeSet<&String>) -> Wall {
 /// The dry run: does the kernel take this table?
 pub(crate) fn check(wall: &Wall) -> Call {
     Call::nft(["-j", "-c", "-f", "-"]).body(batch(wall))
+}
+
+/// First what the file asks for, then what somebody changed in the table beside it.
+fn update(wall: &Wall, live: &LiveTable) -> Action {
+    let read = readback(live);
+    let note = match read.altered.as_slice() {
+        [] => "loaded in one transaction",
+        _ => "it was changed by hand, or made by another version of anklume",
+    };
+    let mut fields = differences::of_walls(&read.wall, wall);
+    fields.extend(read.altered);
+    load(wall, Verb::Update, fields, note)
 }
 
 fn load(wall: &Wall, verb: Verb, fields: Vec<Field>, note: &str) -> Action {
@@ -145,12 +157,6 @@ fn described(wall: &Wall) -> Vec<Field> {
     if !wall.offline.is_empty() {
         fields.push(field("no internet", list(wall.offline.iter().map(String::as_str).collect())));
     }
-    let mut policies: Vec<&str> = wall.openings.iter().map(|opening| opening.policy.as_str()).collect();
-    policies.dedup();
-    fields.extend(policies.into_iter().map(|policy| field("policy", policy.to_owned())));
+    fields.extend(wall.openings.iter().map(|opening| field("policy", words::policy(opening))));
     fields
-}
-
-fn differences(_wanted: &LiveTable, _live: &LiveTable) -> Vec<Field> {
-    Vec::new()
 }

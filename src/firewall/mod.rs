@@ -1,14 +1,20 @@
 //! The `inet anklume` table: rules from policies, reading back, loading, keeping it over a reboot.
 
+mod differences;
+pub(crate) mod evaluate;
 pub(crate) mod fence;
 pub(crate) mod keep;
 #[cfg(test)]
 mod kernel;
 pub(crate) mod live;
 pub(crate) mod openings;
+#[cfg(test)]
+mod random;
+pub(crate) mod readback;
 pub(crate) mod ruleset;
 #[cfg(test)]
 mod sample;
 pub(crate) mod show;
 mod syntax;
 pub(crate) mod wall;
+mod words;

@@ -32,6 +32,16 @@ impl Way {
             None => format!("from/{}/to-host", self.from),
         }
     }
+
+    /// The pair that a chain is for; `None` for the other chains.
+    pub(crate) fn of_chain(chain: &str) -> Option<Self> {
+        let mut parts = chain.strip_prefix("from/")?.split('/');
+        match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some(from), Some("to-host"), None, None) => Some(Self { from: from.to_owned(), to: None }),
+            (Some(from), Some("to"), Some(to), None) => Some(Self { from: from.to_owned(), to: Some(to.to_owned()) }),
+            _ => None,
+        }
+    }
 }
 
 /// The openings that need rules, by pair.

@@ -5,7 +5,7 @@
 //! the connection that it belongs to stands. So a removed policy cuts both directions of what it had allowed, at once.
 //! Whatever has no connection (invalid, untracked) matches no direction and ends at the last drop.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use nftables::batch::Batch;
@@ -120,13 +120,17 @@ pub(super) fn steady(value: &mut Value) {
 fn sets(wall: &Wall) -> Vec<Object> {
     let bridges = wall.bridges.iter().map(|(bridge, domain)| element(bridge, &comment(domain, ""))).collect();
     let offline = wall.offline.iter().filter(|bridge| wall.bridges.contains_key(*bridge));
-    let gateways: BTreeSet<&Ipv4Addr> = wall.gateways.values().collect();
-    let gateways = gateways.into_iter().map(|address| text(&address.to_string()));
+    let gateways = gateways(wall).into_iter().map(|(address, bridge)| element(&address.to_string(), bridge));
     vec![
         set("bridges", SetType::Ifname, bridges),
         set("offline", SetType::Ifname, offline.map(|bridge| text(bridge)).collect()),
         set("gateways", SetType::Ipv4Addr, gateways.collect()),
     ]
+}
+
+/// Each gateway with the bridge that it is on.
+pub(super) fn gateways(wall: &Wall) -> BTreeMap<Ipv4Addr, &str> {
+    wall.gateways.iter().map(|(bridge, address)| (*address, bridge.as_str())).collect()
 }
 
 /// Packets that the host passes on, from one interface to another.
@@ -237,12 +241,17 @@ fn to_host(ways: &Ways) -> Vec<(Words, String)> {
     ways.keys().filter(|way| way.to.is_none()).map(|way| (text(&way.from), way.chain())).collect()
 }
 
-/// The well-known names and those of the wall; what a pattern covers is left out, since nft refuses overlaps.
+/// The well-known names and those of the wall.
 fn other_bridges(wall: &Wall) -> Vec<Words> {
-    let known = |name: &String| OTHER_BRIDGES.iter().any(|pattern| name.starts_with(pattern.trim_end_matches('*')));
-    let named = wall.others.iter().filter(|name| !known(name) && !wall.bridges.contains_key(*name));
-    let all: BTreeSet<&str> = OTHER_BRIDGES.into_iter().chain(named.map(String::as_str)).collect();
+    let all: BTreeSet<&str> = OTHER_BRIDGES.into_iter().chain(named_others(wall)).collect();
     all.into_iter().map(text).collect()
+}
+
+/// Bridges of others that have to be named; what a pattern covers is left out, since nft refuses overlaps.
+pub(super) fn named_others(wall: &Wall) -> impl Iterator<Item = &str> {
+    let known = |name: &String| OTHER_BRIDGES.iter().any(|pattern| name.starts_with(pattern.trim_end_matches('*')));
+    let named = wall.others.iter().filter(move |name| !known(name) && !wall.bridges.contains_key(*name));
+    named.map(String::as_str)
 }
 
 fn one(port: u16) -> [PortRange; 1] {

@@ -14,6 +14,6 @@ use crate::ui::Ui;
 pub(crate) async fn run(global: &Global, command: FirewallCommand, ui: Ui) -> Result<ExitCode> {
     match command {
         FirewallCommand::Export { to } => export::run(global, to.as_deref(), ui).await,
-        FirewallCommand::Show => show::run(ui).await,
+        FirewallCommand::Show(args) => show::run(&args, ui).await,
     }
 }

@@ -2,26 +2,38 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
+use crate::cli::{FirewallFormat, FirewallShowArgs};
 use crate::commands::DONE;
 use crate::failure::Hinted;
 use crate::firewall::fence::Table;
 use crate::firewall::show;
-use crate::incus::door::ThisHost;
+use crate::incus::call::Call;
+use crate::incus::door::{Host, ThisHost};
 use crate::ui::Ui;
 
-/// Prints the table that is in force.
-pub(crate) async fn run(ui: Ui) -> Result<ExitCode> {
-    match Table::read(&ThisHost).await {
-        Table::Known(Some(table)) => {
-            ui.print(show::show(&table));
-            Ok(DONE)
-        }
+/// Prints the table that is in force. It needs no file: everything that is shown is in the table.
+pub(crate) async fn run(args: &FirewallShowArgs, ui: Ui) -> Result<ExitCode> {
+    let table = match Table::read(&ThisHost).await {
+        Table::Known(Some(table)) => table,
         Table::Known(None) => {
             let message = "there is no table `inet anklume`: nothing keeps the domains apart";
-            Err(Hinted::new(message, "`anklume apply` loads it").into())
+            return Err(Hinted::new(message, "`anklume apply` loads it").into());
         }
-        Table::Unknown { why, hint } => Err(Hinted::new(format!("the table cannot be read: {why}"), hint).into()),
+        Table::Unknown { why, hint } => {
+            return Err(Hinted::new(format!("the table cannot be read: {why}"), hint).into());
+        }
+    };
+    if args.format == FirewallFormat::Json {
+        ui.print(show::json(&table, args.rules));
+        return Ok(DONE);
     }
+    ui.print(show::text(&table, &ui.out));
+    if args.rules {
+        let listing = Call::nft(["list", "table", "inet", "anklume"]);
+        let listing = ThisHost.call(&listing).await.context("the rules cannot be listed")?;
+        ui.print(format!("\n{}", String::from_utf8_lossy(&listing)));
+    }
+    Ok(DONE)
 }

@@ -1,0 +1,4 @@
+//! The table's rules, understood: what they say, and what becomes of a packet that meets them.
+
+pub(crate) mod rule;
+pub(crate) mod text;
