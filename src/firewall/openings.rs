@@ -52,7 +52,7 @@ pub(super) type Ways<'a> = BTreeMap<Way, Vec<&'a Opening>>;
 pub(super) fn ways(wall: &Wall) -> Ways<'_> {
     let mut ways = Ways::new();
     for opening in &wall.openings {
-        let (Some(from), to) = (bridge(&opening.from), bridge(&opening.to)) else { continue };
+        let (Some(from), to) = (opening.from.bridge(), opening.to.bridge()) else { continue };
         let ours = |bridge: &str| wall.bridges.contains_key(bridge);
         if ours(from) && to.is_none_or(|to| to != from && ours(to)) {
             let way = Way { from: from.to_owned(), to: to.map(str::to_owned) };
@@ -101,13 +101,6 @@ fn names(protocol: Option<Protocol>) -> (&'static str, &'static [&'static str]) 
         Some(Protocol::Tcp) => ("tcp", &["tcp"]),
         Some(Protocol::Udp) => ("udp", &["udp"]),
         None => ("th", &["tcp", "udp"]),
-    }
-}
-
-fn bridge(end: &End) -> Option<&str> {
-    match end {
-        End::Host => None,
-        End::Domain { bridge } | End::Machine { bridge, .. } => Some(bridge),
     }
 }
 

@@ -45,3 +45,13 @@ pub(crate) enum End {
     /// One machine: its bridge and its one address.
     Machine { bridge: String, address: Ipv4Addr },
 }
+
+impl End {
+    /// The bridge that it is on; `None` for the host.
+    pub(crate) fn bridge(&self) -> Option<&str> {
+        match self {
+            Self::Host => None,
+            Self::Domain { bridge } | Self::Machine { bridge, .. } => Some(bridge),
+        }
+    }
+}

@@ -4,7 +4,11 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
+use super::subnets::gateway;
 use super::{HeldBridge, Holds};
+use crate::firewall::fence::Table;
+use crate::firewall::readback::readback;
+use crate::firewall::wall::{Opening, Wall};
 use crate::incus::live::Live;
 use crate::plan::Kind;
 use crate::resources::Found;
@@ -36,8 +40,29 @@ impl Holds {
                 _ => {}
             }
         }
+        holds.neighbours = neighbours(live, infra);
         holds
     }
+}
+
+/// What other infrastructures have of the one table: their bridges as Incus has them, and what the table opens between
+/// them now. Without a table nothing of it is known: they are kept apart until their own next apply.
+fn neighbours(live: &Live, infra: &str) -> Wall {
+    let mut wall = Wall::default();
+    for found in live.found.values().filter(|found| found.id.kind == Kind::Network) {
+        let Some(marks) = found.marks.as_ref().filter(|marks| marks.infra != infra) else { continue };
+        let bridge = &found.id.name;
+        wall.bridges.insert(bridge.clone(), marks.domain.clone());
+        wall.gateways.extend(subnet(found).map(|subnet| (bridge.clone(), gateway(subnet))));
+        if found.fields.get(&Key::Config("ipv4.nat".into())).is_some_and(|nat| nat == "false") {
+            wall.offline.insert(bridge.clone());
+        }
+    }
+    if let (false, Table::Known(Some(table))) = (wall.bridges.is_empty(), &live.table) {
+        let theirs = |opening: &Opening| opening.from.bridge().is_some_and(|bridge| wall.bridges.contains_key(bridge));
+        wall.openings = readback(table).wall.openings.into_iter().filter(theirs).collect();
+    }
+    wall
 }
 
 fn subnet(found: &Found) -> Option<Ipv4Net> {

@@ -24,6 +24,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
+use crate::firewall::wall::Wall;
 use crate::host::facts::Facts;
 use crate::infra::model::{self, Infra};
 use crate::infra::problem::{Path, Problem};
@@ -39,6 +40,8 @@ pub(crate) struct Holds {
     pub(crate) addresses: BTreeMap<(String, String), (String, Ipv4Addr)>,
     /// Incus bridges of others, with their networks.
     pub(crate) foreign: Vec<(String, Ipv4Net)>,
+    /// The part of the table that is about bridges of other infrastructures on this host: there is one table for all.
+    pub(crate) neighbours: Wall,
     /// Storage pools; none is known offline.
     pub(crate) pools: Vec<String>,
     /// Project → the pool that its `default` profile has the root disk on.

@@ -17,13 +17,30 @@ pub(super) fn wall(ground: Ground<'_>, domains: &[Domain], problems: &mut Vec<Pr
         bridges.insert(bridge.clone(), held.domain.clone().unwrap_or_else(|| bridge.clone()));
     }
     bridges.extend(domains.iter().map(|domain| (domain.bridge.clone(), domain.name.clone())));
-    Wall {
+    let mut wall = Wall {
         offline: offline(ground, &bridges),
         gateways: gateways(ground, domains),
         others: others(ground, &bridges),
         openings: openings(ground, domains, problems),
         bridges,
-    }
+    };
+    add_neighbours(&mut wall, &ground.holds.neighbours);
+    wall
+}
+
+/// The table is one for the whole host: what it is for other infrastructures, it stays.
+fn add_neighbours(wall: &mut Wall, neighbours: &Wall) {
+    let theirs = neighbours.bridges.iter().filter(|(bridge, _)| !wall.bridges.contains_key(*bridge));
+    let theirs: BTreeMap<String, String> = theirs.map(|(bridge, name)| (bridge.clone(), name.clone())).collect();
+    let of_them = |bridge: &String| theirs.contains_key(bridge);
+    wall.offline.extend(neighbours.offline.iter().filter(|bridge| of_them(bridge)).cloned());
+    let gateways = neighbours.gateways.iter().filter(|(bridge, _)| of_them(bridge));
+    wall.gateways.extend(gateways.map(|(bridge, address)| (bridge.clone(), *address)));
+    let openings =
+        neighbours.openings.iter().filter(|one| one.from.bridge().is_some_and(|from| theirs.contains_key(from)));
+    wall.openings.extend(openings.cloned());
+    wall.others.retain(|bridge| !theirs.contains_key(bridge));
+    wall.bridges.extend(theirs);
 }
 
 /// Those of the domains, and of what still stands beside them. One a bridge, so that the table is the same before and
@@ -160,6 +177,33 @@ mod tests {
         assert_eq!(problems.len(), 1);
         assert_eq!(problems[0].path.to_string(), "network_policies.1.to");
         assert_eq!(problems[0].also[0].0.to_string(), "domains.perso.machines.perso-web");
+    }
+
+    #[test]
+    fn what_the_one_table_is_for_other_infrastructures_it_stays() {
+        let bridge = |name: &str| End::Domain { bridge: name.into() };
+        let theirs = Opening {
+            from: bridge("net-theirs"),
+            to: End::Host,
+            protocol: None,
+            ports: Vec::new(),
+            policy: "theirs -> host".into(),
+        };
+        let neighbours = Wall {
+            bridges: [("net-theirs".to_owned(), "theirs".to_owned())].into(),
+            offline: ["net-theirs".to_owned()].into(),
+            gateways: [("net-theirs".to_owned(), "10.120.9.254".parse().unwrap())].into(),
+            openings: vec![theirs.clone()],
+            others: BTreeSet::new(),
+        };
+        let foreign = ["net-theirs", "incusbr0"].map(|name| (name.to_owned(), "10.5.0.0/24".parse().unwrap())).into();
+        let holds = Holds { foreign, neighbours, ..Holds::default() };
+        let wall = sound_over(&two_domains(vec![policy("pro", "perso")]), &holds).wall;
+        assert_eq!(wall.bridges["net-theirs"], "theirs");
+        assert_eq!(wall.offline, ["net-theirs".to_owned()].into());
+        assert!(wall.gateways.contains_key("net-theirs"));
+        assert_eq!(wall.others, ["incusbr0".to_owned()].into());
+        assert_eq!((wall.openings.len(), &wall.openings[1]), (2, &theirs));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod firewall_kept;
 mod harness;
 mod images;
 mod limits;
+mod neighbours;
 mod run_state;
 mod walls;
 mod whole;
