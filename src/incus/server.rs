@@ -11,6 +11,8 @@ use super::door::{CallError, Host, json};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Server {
     pub(crate) version: String,
+    /// What it can do beyond the first version of its API.
+    extensions: BTreeSet<String>,
     /// `lxc`, `qemu`.
     pub(crate) drivers: BTreeSet<String>,
     /// Aliases of the image cache that all domains share.
@@ -59,6 +61,7 @@ impl Server {
         let aliases = images.iter().flat_map(|image| image["aliases"].as_array().into_iter().flatten());
         Self {
             version: text(&environment["server_version"]).unwrap_or_default(),
+            extensions: root["api_extensions"].as_array().into_iter().flatten().filter_map(text).collect(),
             drivers: drivers.split('|').map(|driver| driver.trim().to_owned()).collect(),
             aliases: aliases.filter_map(|alias| text(&alias["name"])).collect(),
             fingerprints: images.iter().filter_map(|image| text(&image["fingerprint"])).collect(),
@@ -70,6 +73,11 @@ impl Server {
     /// Can it run virtual machines?
     pub(crate) fn runs_vms(&self) -> bool {
         self.drivers.contains("qemu")
+    }
+
+    /// Can it give more memory to a virtual machine that runs?
+    pub(crate) fn hotplugs_memory(&self) -> bool {
+        self.extensions.contains("memory_hotplug")
     }
 
     /// Is this an image that is here: an alias, or the start of a fingerprint?

@@ -198,12 +198,12 @@ fn impact_when_up(key: &Key, wanted: &Wanted, found: &Found, server: Option<&Ser
         Key::Device(_, key) if key == "ipv4.address" || key == "ipv6.address" => true,
         // Whole, or there would be half a device: with its type and without its path.
         Key::Device(device, _) => vm && [&wanted.fields, &found.fields].iter().any(|fields| is_share(fields, device)),
-        Key::Config(key) if waits_for_nobody(key) => false,
-        Key::Config(key) if vm => !is_live_on_vm(key),
-        Key::Config(key) => !server
-            .and_then(|server| server.instance_key(key))
+        Key::Config(name) if waits_for_nobody(name) => false,
+        Key::Config(_) if vm => !is_live_on_vm(key, wanted, found, server),
+        Key::Config(name) => !server
+            .and_then(|server| server.instance_key(name))
             .and_then(|known| known.live)
-            .unwrap_or_else(|| is_live_on_container(key)),
+            .unwrap_or_else(|| is_live_on_container(name)),
         _ => false,
     };
     if restart { Impact::Restart } else { Impact::Live }
@@ -217,9 +217,18 @@ fn waits_for_nobody(key: &str) -> bool {
         .any(|start| key.starts_with(start))
 }
 
-/// Incus refuses every other key of a running virtual machine ("cannot be updated when VM is running").
-fn is_live_on_vm(key: &str) -> bool {
-    matches!(key, "limits.memory" | "limits.cpu" | "security.agent.metrics")
+/// Incus refuses most other keys of a running virtual machine ("cannot be updated when VM is running"), or keeps them
+/// for its next start.
+fn is_live_on_vm(key: &Key, wanted: &Wanted, found: &Found, server: Option<&Server>) -> bool {
+    let Key::Config(name) = key else { return false };
+    // Processors come and go by their count; a set of them (`0-3`) is pinned when the machine starts.
+    let is_count = |fields: &Fields| fields.get(key).is_none_or(|value| value.parse::<u32>().is_ok());
+    match name.as_str() {
+        "limits.cpu" => is_count(&wanted.fields) && is_count(&found.fields),
+        // Older servers can only take memory away, from a guest that gives it up, and never add any.
+        "limits.memory" => server.is_some_and(Server::hotplugs_memory),
+        other => other == "security.agent.metrics",
+    }
 }
 
 /// What Incus 6.0.4 takes on a running container and acts upon at the next start only.
@@ -301,6 +310,11 @@ mod tests {
 
     /// The same, where the file has these keys.
     fn impact_with(key: &Key, fields: &[(Key, &str)], found: &Found) -> Impact {
+        impact_on(key, fields, found, None)
+    }
+
+    /// The same, on this server.
+    fn impact_on(key: &Key, fields: &[(Key, &str)], found: &Found, server: Option<&Server>) -> Impact {
         let wanted = Wanted {
             id: found.id.clone(),
             domain: String::new(),
@@ -312,7 +326,7 @@ mod tests {
             note: String::new(),
             instance: None,
         };
-        Instances.impact(key, &wanted, found, None)
+        Instances.impact(key, &wanted, found, server)
     }
 
     #[test]
@@ -329,6 +343,34 @@ mod tests {
         assert_eq!(impact(&config("limits.cpu"), &found), Impact::Live);
         assert_eq!(impact(&config("security.secureboot"), &found), Impact::Restart);
         assert_eq!(impact(&config("user.note"), &found), Impact::Live);
+    }
+
+    #[test]
+    fn a_running_vm_takes_a_count_of_processors_and_not_a_set_of_them() {
+        let cpu = config("limits.cpu");
+        for (before, after, expected) in [
+            ("", "4", Impact::Live),
+            ("4", "", Impact::Live),
+            ("4", "0-3", Impact::Restart),
+            ("0-3", "4", Impact::Restart),
+        ] {
+            let mut found = running("virtual-machine");
+            found.fields.extend((!before.is_empty()).then(|| (cpu.clone(), before.to_owned())));
+            let wanted = [(cpu.clone(), after)];
+            let wanted = if after.is_empty() { &wanted[..0] } else { &wanted };
+            assert_eq!(impact_with(&cpu, wanted, &found), expected, "{before} -> {after}");
+        }
+    }
+
+    #[test]
+    fn a_running_vm_takes_memory_where_the_server_can_plug_it_in() {
+        let server = |extensions: Value| {
+            Server::parse(&json!({"api_extensions": extensions}), &Value::Null, &Value::Null, &Value::Null)
+        };
+        let impact =
+            |server: &Server| impact_on(&config("limits.memory"), &[], &running("virtual-machine"), Some(server));
+        assert_eq!(impact(&server(json!([]))), Impact::Restart);
+        assert_eq!(impact(&server(json!(["memory_hotplug"]))), Impact::Live);
     }
 
     #[test]
