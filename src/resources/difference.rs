@@ -7,7 +7,7 @@ use super::fields::{Key, Marks};
 use super::{Found, Resource, Wanted};
 use crate::incus::secrets;
 use crate::incus::server::Server;
-use crate::plan::{Field, Impact};
+use crate::plan::{Field, Held, Impact, Why};
 
 /// One key that is not as it should be.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +72,31 @@ pub(crate) fn marks(wanted: &Wanted, found: &Found, infra: &str, held: &[Change]
         }
     }
     marks
+}
+
+/// What is told of the changes that are not made.
+pub(crate) fn held(wanted: &Wanted, held: &[Change]) -> Vec<Held> {
+    let why = |impact: &Impact| match impact {
+        Impact::Live | Impact::Restart => Why::Restart,
+        Impact::Rebuild(_) => Why::Rebuild,
+        Impact::Refused(_) => Why::Refused,
+    };
+    let told = |impact: &Impact| match impact {
+        Impact::Rebuild(why) | Impact::Refused(why) => why.clone(),
+        Impact::Live | Impact::Restart => "needs a restart: `anklume apply --restart`".into(),
+    };
+    let of = |this: Why| {
+        let changes: Vec<&Change> = held.iter().filter(|change| why(&change.impact) == this).collect();
+        let first = changes.first()?;
+        Some(Held {
+            id: wanted.id.clone(),
+            domain: wanted.domain.clone(),
+            why: this,
+            message: told(&first.impact),
+            fields: changes.iter().map(|change| change.field()).collect(),
+        })
+    };
+    [Why::Restart, Why::Rebuild, Why::Refused].into_iter().filter_map(of).collect()
 }
 
 /// The worst of some impacts.

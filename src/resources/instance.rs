@@ -121,8 +121,7 @@ impl Instances {
     /// Lets one shut itself down. A frozen one cannot, and is cut off.
     pub(crate) fn stop(found: &Found) -> Call {
         let Id { project, name, .. } = &found.id;
-        let frozen = found.instance.as_ref().is_some_and(|instance| instance.status == Status::Frozen);
-        let how: &[&str] = if frozen { &["--force"] } else { &["--timeout", STOP_TIMEOUT] };
+        let how: &[&str] = if found.is_frozen() { &["--force"] } else { &["--timeout", STOP_TIMEOUT] };
         Call::incus(["stop", name, "--project", project].iter().chain(how).copied())
     }
 
@@ -137,6 +136,11 @@ impl Instances {
         let mut calls = Self::put_files(id, instance);
         calls.push(Self::start(id));
         calls
+    }
+
+    /// Lets one shut itself down and start again, as only an ephemeral one has to: it is gone once it has stopped.
+    pub(crate) fn restart(id: &Id) -> Call {
+        Call::incus(["restart", &id.name, "--project", &id.project, "--timeout", STOP_TIMEOUT])
     }
 
     /// Stops one without asking it.

@@ -121,6 +121,16 @@ impl Found {
     pub(crate) fn is_up(&self) -> bool {
         self.instance.as_ref().is_some_and(|instance| instance.status != Status::Stopped)
     }
+
+    /// Is it a machine that is gone when it stops?
+    pub(crate) fn is_ephemeral(&self) -> bool {
+        self.fields.get(&Key::Ephemeral).is_some_and(|value| value == "true")
+    }
+
+    /// Is it a machine that is paused?
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.instance.as_ref().is_some_and(|instance| instance.status == Status::Frozen)
+    }
 }
 
 /// A kind of Incus object.

@@ -48,12 +48,12 @@ pub(crate) fn plan(
     let mut planner = Planner::new(desired, live, server, options);
     planner.fence();
     planner.keep(Phase::Keep, &desired.wall);
-    for wanted in planner.wanted.clone() {
-        planner.thing(&wanted);
-    }
     let removal = removal::orphans(&planner.wanted, desired, live, options.prune);
     planner.held.extend(removal.held);
     planner.addresses(&removal.delete);
+    for wanted in planner.wanted.clone() {
+        planner.thing(&wanted);
+    }
     planner.delete(&removal.delete);
     if !planner.conflicts.is_empty() {
         return Err(planner.conflicts);
@@ -98,6 +98,8 @@ struct Planner<'a> {
     held: Vec<Held>,
     conflicts: Vec<Conflict>,
     images: BTreeSet<Id>,
+    /// Machines that give up an address, and stand still until they get another one.
+    released: BTreeSet<Id>,
     /// What keeps the table over a reboot, as it is after the steps so far.
     keeping: keep::Keeping,
 }
@@ -115,6 +117,7 @@ impl<'a> Planner<'a> {
             held: Vec::new(),
             conflicts: Vec::new(),
             images: BTreeSet::new(),
+            released: BTreeSet::new(),
             keeping: live.keeping.clone(),
         }
     }
@@ -225,14 +228,16 @@ impl<'a> Planner<'a> {
         let changes = difference::changes(wanted, found, resource, self.server);
         let restarted = self.restarted(wanted, &changes);
         let (now, held) = self.split(wanted, changes, &restarted);
-        self.hold(wanted, &held);
+        self.held.extend(difference::held(wanted, &held));
         let marks = difference::marks(wanted, found, &self.desired.infra, &held);
         let restarts = now.iter().any(|change| change.impact == Impact::Restart);
         if !now.is_empty() || found.marks.as_ref() != Some(&marks) {
             let pairs: Vec<_> = now.iter().map(|change| (change.key.clone(), change.after.clone())).collect();
-            let edit = resource.edit(&wanted.id, fields::edit(&pairs, &marks));
+            let edit = fields::edit(&pairs, &marks);
+            let edits = exchange::edits(wanted, found, &now, edit, self.released.contains(&wanted.id));
+            let edits = edits.into_iter().map(|edit| resource.edit(&wanted.id, edit)).collect();
             let restarted = if restarts { restarted } else { Vec::new() };
-            let mut calls = running::around(wanted, edit, &restarted);
+            let mut calls = running::around(wanted, edits, &restarted, &self.released);
             calls.extend(running::context_files(wanted, &now));
             let verb = match &found.marks {
                 None if wanted.comes_with_project => Verb::Create,
@@ -290,28 +295,6 @@ impl<'a> Planner<'a> {
         })
     }
 
-    fn hold(&mut self, wanted: &Wanted, held: &[Change]) {
-        let mut put = |why: Why, pick: &dyn Fn(&Impact) -> bool, message: &dyn Fn(&Impact) -> String| {
-            let of_it: Vec<&Change> = held.iter().filter(|change| pick(&change.impact)).collect();
-            if let Some(first) = of_it.first() {
-                self.held.push(Held {
-                    id: wanted.id.clone(),
-                    domain: wanted.domain.clone(),
-                    why,
-                    message: message(&first.impact),
-                    fields: of_it.iter().map(|change| change.field()).collect(),
-                });
-            }
-        };
-        let told = |impact: &Impact| match impact {
-            Impact::Rebuild(why) | Impact::Refused(why) => why.clone(),
-            _ => "needs a restart: `anklume apply --restart`".into(),
-        };
-        put(Why::Restart, &|impact| *impact == Impact::Restart, &told);
-        put(Why::Rebuild, &|impact| matches!(impact, Impact::Rebuild(_)), &told);
-        put(Why::Refused, &|impact| matches!(impact, Impact::Refused(_)), &told);
-    }
-
     fn state(&mut self, wanted: &Wanted, found: &Found, restarted: bool) {
         let (Some(instance), Some(stands)) = (&wanted.instance, &found.instance) else { return };
         if let Status::Other(status) = &stands.status {
@@ -367,15 +350,12 @@ impl<'a> Planner<'a> {
 
     /// An address that one machine has and another one is to have is given up first.
     fn addresses(&mut self, deleted: &[&Found]) {
-        let taken = exchange::taken(&self.wanted, self.live, deleted, self.options.restart);
-        for taking in taken {
-            match taking {
-                exchange::Taking::Release { holder, action } => {
-                    self.steps.push(Step::new(*action, Phase::Release));
-                    tracing::debug!(%holder, "gives up its address first");
-                }
-                exchange::Taking::Conflict(conflict) => self.conflicts.push(conflict),
-            }
+        let exchange = exchange::taken(&self.wanted, self.live, deleted, self.options.restart);
+        self.conflicts.extend(exchange.conflicts);
+        for (holder, release) in exchange.releases {
+            self.released.insert(holder.clone());
+            let action = release.action();
+            self.steps.push(Step { serves: release.takers, ..Step::new(action, Phase::Release) });
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::order::{self, Node};
 use crate::incus::live::Live;
-use crate::plan::{Action, Id, Kind, Verb};
+use crate::plan::{Action, Id, Kind};
 
 /// What a step is for, as far as its order goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,12 +36,14 @@ pub(crate) struct Step {
     pub(crate) starts: bool,
     /// Running machines it stops and starts: no two of those at once.
     pub(crate) restarts: Vec<Id>,
+    /// Machines that get what it releases.
+    pub(crate) serves: BTreeSet<Id>,
 }
 
 impl Step {
     /// A step that needs nothing.
     pub(crate) fn new(action: Action, phase: Phase) -> Self {
-        Self { action, phase, needs: Vec::new(), starts: false, restarts: Vec::new() }
+        Self { action, phase, needs: Vec::new(), starts: false, restarts: Vec::new(), serves: BTreeSet::new() }
     }
 }
 
@@ -115,7 +117,10 @@ impl<'a> Sieve<'a> {
             before.extend(&self.fences);
         }
         if step.phase == Phase::Make {
-            before.extend(&self.releases);
+            let id = &step.action.id;
+            let for_it =
+                |other: &&usize| self.steps[**other].serves.contains(id) || self.steps[**other].action.id == *id;
+            before.extend(self.releases.iter().filter(for_it));
             before.extend(self.deletions.iter().filter(|other| frees_address(&self.steps[**other], step)));
         }
         if step.phase == Phase::Run {
@@ -160,10 +165,10 @@ impl<'a> Sieve<'a> {
     }
 }
 
-/// A machine that is made waits for the deletion of machines on the same bridge: one of them may hold its address.
+/// A machine that is made or changed waits for the deletion of machines on the same bridge: one of them may hold the
+/// address that it gets.
 fn frees_address(deletion: &Step, step: &Step) -> bool {
     deletion.action.id.kind == Kind::Instance
         && step.action.id.kind == Kind::Instance
-        && step.action.verb == Verb::Create
         && deletion.action.id.project == step.action.id.project
 }

@@ -1,7 +1,9 @@
 //! Narrows a plan to the domains and machines that a user named.
 
+use std::collections::BTreeSet;
+
 use super::order;
-use crate::plan::{Id, Kind, Plan};
+use crate::plan::{Action, Id, Kind, Plan, Verb};
 use crate::resolve::desired::Desired;
 
 /// Keeps the named domains and machines, and what they need; the firewall always, since it is one for all.
@@ -16,6 +18,19 @@ pub(crate) fn narrow(plan: &mut Plan, desired: &Desired, target: &[String]) {
         target.iter().any(|name| domain == name.as_str() || is_machine(name))
     };
     let actions = std::mem::take(&mut plan.actions);
-    plan.actions = order::only(actions, |action| action.id.kind.is_isolation() || named(&action.domain, &action.id));
+    let mut released = BTreeSet::new();
+    loop {
+        let picked = |action: &Action| {
+            action.id.kind.is_isolation() || named(&action.domain, &action.id) || released.contains(&action.id)
+        };
+        plan.actions = order::only(actions.clone(), picked);
+        // Who gives up an address for one that was named has to get another one, which may be a third one's.
+        let givers = plan.actions.iter().filter(|action| action.verb == Verb::Release);
+        let now = givers.map(|action| action.id.clone()).collect();
+        if now == released {
+            break;
+        }
+        released = now;
+    }
     plan.held.retain(|held| held.id.kind.is_isolation() || named(&held.domain, &held.id));
 }
