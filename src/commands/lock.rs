@@ -69,6 +69,11 @@ mod tests {
         assert!(refused.contains("`anklume apply`"), "{refused}");
         assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
         drop(held);
-        take_at(&place, "destroy").unwrap();
+        // A child of another test holds what was open when it was forked, until it has become its own program.
+        let is_free = || {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            take_at(&place, "destroy").is_ok()
+        };
+        assert!((0..500).any(|_| is_free()));
     }
 }
