@@ -73,5 +73,6 @@ fn subnet(found: &Found) -> Option<Ipv4Net> {
 /// The bridge and the static address of `eth0`.
 fn seat(found: &Found) -> Option<(String, Ipv4Addr)> {
     let of = |key: &str| found.fields.get(&Key::Device("eth0".into(), key.into()));
-    Some((of("network")?.clone(), of("ipv4.address")?.parse().ok()?))
+    let bridge = of("network").or_else(|| of("parent"))?;
+    Some((bridge.clone(), of("ipv4.address")?.parse().ok()?))
 }

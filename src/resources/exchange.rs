@@ -155,9 +155,10 @@ fn name_of(device: &str) -> Key {
 /// The NICs with a static address: device, bridge and address.
 fn seats(fields: &Fields) -> impl Iterator<Item = (&str, Seat<'_>)> {
     fields.iter().filter_map(|(key, address)| match key {
-        Key::Device(device, key) if key == "ipv4.address" => {
-            let network = fields.get(&Key::Device(device.clone(), "network".into()))?;
-            Some((device.as_str(), (network.as_str(), address.as_str())))
+        Key::Device(device, key) if key == "ipv4.address" && address != "none" => {
+            let link = |key: &str| fields.get(&Key::Device(device.clone(), key.into()));
+            let bridge = link("network").or_else(|| link("parent"))?;
+            Some((device.as_str(), (bridge.as_str(), address.as_str())))
         }
         _ => None,
     })

@@ -63,10 +63,10 @@ impl Resource for Profiles {
     }
 }
 
-/// The bridges that the devices of a profile or instance are on.
+/// The bridges that the devices of a profile or instance are on; some of the names may be other interfaces of the host.
 pub(super) fn networks(fields: &Fields) -> impl Iterator<Item = Id> + '_ {
     fields.iter().filter_map(|(key, value)| match key {
-        Key::Device(_, key) if key == "network" => Some(Id::global(Kind::Network, value)),
+        Key::Device(_, key) if key == "network" || key == "parent" => Some(Id::global(Kind::Network, value)),
         _ => None,
     })
 }
