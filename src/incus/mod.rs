@@ -3,6 +3,8 @@
 pub(crate) mod call;
 pub(crate) mod door;
 pub(crate) mod edit;
+#[cfg(test)]
+pub(crate) mod fake;
 pub(crate) mod live;
 pub(crate) mod secrets;
 pub(crate) mod server;

@@ -14,7 +14,7 @@ mod pools;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 mod shares;
 mod subnets;
 mod written;

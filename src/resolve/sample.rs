@@ -1,4 +1,4 @@
-//! Small infrastructures for the tests of this room.
+//! Small infrastructures for tests.
 
 use std::net::Ipv4Addr;
 
@@ -14,7 +14,7 @@ use crate::infra::model::{
 };
 use crate::infra::problem::{Level, Problem};
 
-pub(super) fn infra<'a>(domains: impl IntoIterator<Item = (&'a str, Domain)>) -> Infra {
+pub(crate) fn infra<'a>(domains: impl IntoIterator<Item = (&'a str, Domain)>) -> Infra {
     Infra {
         project_name: "lab".into(),
         global: Global {
@@ -38,7 +38,7 @@ pub(super) fn infra<'a>(domains: impl IntoIterator<Item = (&'a str, Domain)>) ->
     }
 }
 
-pub(super) fn domain<'a>(machines: impl IntoIterator<Item = (&'a str, Machine)>) -> Domain {
+pub(crate) fn domain<'a>(machines: impl IntoIterator<Item = (&'a str, Machine)>) -> Domain {
     Domain {
         description: String::new(),
         enabled: true,
@@ -57,7 +57,7 @@ pub(super) fn domain<'a>(machines: impl IntoIterator<Item = (&'a str, Machine)>)
     }
 }
 
-pub(super) fn machine() -> Machine {
+pub(crate) fn machine() -> Machine {
     Machine {
         description: String::new(),
         vm: false,
@@ -87,15 +87,15 @@ pub(super) fn machine() -> Machine {
     }
 }
 
-pub(super) fn at(ip: &str) -> Machine {
+pub(crate) fn at(ip: &str) -> Machine {
     Machine { ip: Some(ip.parse().unwrap()), ..machine() }
 }
 
-pub(super) fn profile<'a>(devices: impl IntoIterator<Item = (&'a str, IndexMap<String, String>)>) -> Profile {
+pub(crate) fn profile<'a>(devices: impl IntoIterator<Item = (&'a str, IndexMap<String, String>)>) -> Profile {
     Profile { devices: named(devices), ..Profile::default() }
 }
 
-pub(super) fn policy(from: &str, to: &str) -> Policy {
+pub(crate) fn policy(from: &str, to: &str) -> Policy {
     Policy {
         description: String::new(),
         from: from.into(),
@@ -107,27 +107,27 @@ pub(super) fn policy(from: &str, to: &str) -> Policy {
 }
 
 /// A map of the file, in the order given.
-pub(super) fn named<'a, T>(entries: impl IntoIterator<Item = (&'a str, T)>) -> IndexMap<String, T> {
+pub(crate) fn named<'a, T>(entries: impl IntoIterator<Item = (&'a str, T)>) -> IndexMap<String, T> {
     entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Config keys or one device, as the file has them.
-pub(super) fn keys<const N: usize>(entries: [(&str, &str); N]) -> IndexMap<String, String> {
+pub(crate) fn keys<const N: usize>(entries: [(&str, &str); N]) -> IndexMap<String, String> {
     named(entries.map(|(key, value)| (key, value.to_owned())))
 }
 
 /// Resolved on a bare host that holds nothing.
-pub(super) fn resolved(infra: &Infra) -> (Desired, Vec<Problem>) {
+pub(crate) fn resolved(infra: &Infra) -> (Desired, Vec<Problem>) {
     resolve(infra, &Facts::default(), &Holds::default())
 }
 
 /// Resolved the same way, and nothing wrong with it.
-pub(super) fn sound(infra: &Infra) -> Desired {
+pub(crate) fn sound(infra: &Infra) -> Desired {
     sound_over(infra, &Holds::default())
 }
 
 /// Resolved over what Incus holds, and nothing worse than a warning.
-pub(super) fn sound_over(infra: &Infra, holds: &Holds) -> Desired {
+pub(crate) fn sound_over(infra: &Infra, holds: &Holds) -> Desired {
     let (desired, problems) = resolve(infra, &Facts::default(), holds);
     let errors: Vec<Problem> = problems.into_iter().filter(|problem| problem.level == Level::Error).collect();
     assert_eq!(errors, []);
@@ -135,7 +135,7 @@ pub(super) fn sound_over(infra: &Infra, holds: &Holds) -> Desired {
 }
 
 /// What Incus holds once this is applied.
-pub(super) fn applied(desired: &Desired) -> Holds {
+pub(crate) fn applied(desired: &Desired) -> Holds {
     let mut holds = Holds::default();
     for domain in &desired.domains {
         let held = HeldBridge { domain: Some(domain.name.clone()), subnet: Some(domain.subnet) };
@@ -151,18 +151,18 @@ pub(super) fn applied(desired: &Desired) -> Holds {
 }
 
 /// The machine of that name.
-pub(super) fn find<'a>(desired: &'a Desired, machine: &str) -> &'a Wanted {
+pub(crate) fn find<'a>(desired: &'a Desired, machine: &str) -> &'a Wanted {
     let mut all = desired.domains.iter().flat_map(|domain| &domain.machines);
     all.find(|wanted| wanted.name == machine).expect("the sample has this machine")
 }
 
 /// The address of that machine, as text.
-pub(super) fn address(desired: &Desired, machine: &str) -> String {
+pub(crate) fn address(desired: &Desired, machine: &str) -> String {
     find(desired, machine).address.as_ref().map_or_else(|| "DHCP".into(), Ipv4Addr::to_string)
 }
 
 /// The network of that domain, as text.
-pub(super) fn subnet(desired: &Desired, domain: &str) -> String {
+pub(crate) fn subnet(desired: &Desired, domain: &str) -> String {
     let found = desired.domains.iter().find(|wanted| wanted.name == domain);
     found.expect("the sample has this domain").subnet.to_string()
 }

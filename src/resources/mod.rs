@@ -12,6 +12,8 @@ pub(crate) mod order;
 pub(crate) mod planner;
 pub(crate) mod profile;
 pub(crate) mod project;
+#[cfg(test)]
+mod properties;
 pub(crate) mod removal;
 mod running;
 pub(crate) mod steps;

@@ -1,0 +1,85 @@
+//! Reads: what is there, as JSON.
+
+use serde_json::{Value, json};
+
+use super::state::{Instance, Object, State};
+use super::words::Words;
+use super::{Answer, images, keys, nft};
+
+/// The answer to a call that only reads; `None` for one that changes something.
+pub(super) fn answer(state: &State, words: &Words<'_>, body: Option<&Value>) -> Option<Answer> {
+    match (words.program, words.plain.as_slice()) {
+        ("incus", ["query", path]) => Some(query(state, path).map(|value| value.to_string().into_bytes())),
+        ("incus", ["image", "info", image]) => Some(images::info(image, words.has("--vm"))),
+        ("nft", ["list", "ruleset", "inet"]) => Some(Ok(nft::listing(state).to_string().into_bytes())),
+        ("nft", ["-"]) if words.has("-c") => Some(nft::check(state, body).map(|()| Vec::new())),
+        ("ip", _) => Some(Ok(b"[]".to_vec())),
+        _ => None,
+    }
+}
+
+fn query(state: &State, path: &str) -> Result<Value, String> {
+    Ok(match path {
+        "/1.0" => json!({"environment": {"server_version": "6.0.4", "driver": "lxc | qemu"}}),
+        "/1.0/resources" => json!({"gpu": {"cards": [], "total": 0}}),
+        "/1.0/metadata/configuration" => keys::metadata(),
+        "/1.0/projects?recursion=1" => {
+            state.projects.iter().map(|(name, object)| object.to_json(&json!({"name": name}))).collect()
+        }
+        "/1.0/networks?recursion=1" => networks(state),
+        "/1.0/profiles?recursion=1&all-projects=true" => {
+            state.profiles.iter().map(|((project, name), object)| profile(project, name, object)).collect()
+        }
+        "/1.0/instances?recursion=1&all-projects=true" => {
+            state.instances.iter().map(|((project, name), one)| instance(project, name, one)).collect()
+        }
+        "/1.0/storage-pools?recursion=1" => state.pools.iter().map(|name| json!({"name": name})).collect(),
+        "/1.0/images?recursion=1&project=default" => images::listing(state),
+        other => return one(state, other),
+    })
+}
+
+/// `/1.0/KIND/NAME?project=PROJECT`
+fn one(state: &State, path: &str) -> Result<Value, String> {
+    let (thing, project) = path.split_once("?project=").unwrap_or((path, ""));
+    let key = |name: &str| (project.to_owned(), name.to_owned());
+    match thing.trim_start_matches("/1.0/").split('/').collect::<Vec<_>>().as_slice() {
+        ["projects", name] => {
+            let found = state.projects.get(*name).ok_or("Project not found")?;
+            Ok(found.to_json(&json!({"name": name})))
+        }
+        ["networks", name] => {
+            let found = state.networks.get(*name).ok_or("Network not found")?;
+            Ok(network(name, found))
+        }
+        ["profiles", name] => {
+            let found = state.profiles.get(&key(name)).ok_or("Profile not found")?;
+            Ok(profile(project, name, found))
+        }
+        ["instances", name] => {
+            let found = state.instances.get(&key(name)).ok_or("Instance not found")?;
+            Ok(instance(project, name, found))
+        }
+        _ => panic!("nobody has tried yet what Incus says to `query {path}`"),
+    }
+}
+
+fn networks(state: &State) -> Value {
+    let loopback = json!({"name": "lo", "type": "loopback", "managed": false, "config": {}, "description": ""});
+    state.networks.iter().map(|(name, object)| network(name, object)).chain([loopback]).collect()
+}
+
+fn network(name: &str, object: &Object) -> Value {
+    object.to_json(&json!({"name": name, "type": "bridge", "managed": true, "project": "default", "status": "Created"}))
+}
+
+fn profile(project: &str, name: &str, object: &Object) -> Value {
+    object.to_json(&json!({"name": name, "project": project, "devices": object.devices}))
+}
+
+fn instance(project: &str, name: &str, one: &Instance) -> Value {
+    one.object.to_json(&json!({
+        "name": name, "project": project, "devices": one.object.devices, "profiles": one.profiles, "ephemeral": one.ephemeral, "status": one.status,
+        "type": if one.vm { "virtual-machine" } else { "container" }, "architecture": "x86_64", "stateful": false,
+    }))
+}

@@ -1,0 +1,298 @@
+//! Random infrastructures out of a few names, so that two of them have much in common and differ in everything.
+
+use std::collections::BTreeSet;
+
+use indexmap::IndexMap;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::infra::model::{Domain, Infra, Machine, Policy, Profile, RunState, TrustLevel};
+use crate::resolve::sample::{domain, infra, keys, machine, named, policy};
+
+/// The last one is too long for its bridge.
+pub(super) const DOMAINS: [&str; 4] = ["pro", "home", "lab", "a-laboratory-far-away"];
+pub(super) const MACHINES: [&str; 6] = ["m0", "m1", "m2", "m3", "m4", "m5"];
+const PROFILES: [&str; 2] = ["p0", "p1"];
+const LEVELS: [TrustLevel; 2] = [TrustLevel::Admin, TrustLevel::Disposable];
+
+/// A file, in a form that can be mixed with another one, place by place.
+#[derive(Debug, Clone)]
+pub(super) struct Plot {
+    pub(super) domains: [Option<DomainPlot>; DOMAINS.len()],
+    pub(super) machines: [Option<MachinePlot>; MACHINES.len()],
+    policies: Vec<(usize, usize, bool)>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct DomainPlot {
+    enabled: bool,
+    subnet_id: Option<u8>,
+    level: usize,
+    pub(super) ephemeral: bool,
+    description: &'static str,
+    internet: bool,
+    /// Room for so many more machines; every machine says its memory.
+    pub(super) limit: Option<(usize, bool)>,
+    profiles: [Option<ProfilePlot>; PROFILES.len()],
+}
+
+#[derive(Debug, Clone)]
+struct ProfilePlot {
+    config: Vec<(&'static str, &'static str)>,
+    root: bool,
+    /// A second card on the bridge of another domain.
+    card: Option<usize>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct MachinePlot {
+    home: usize,
+    vm: bool,
+    part: Option<u8>,
+    pub(super) ephemeral: Option<bool>,
+    instance_ephemeral: bool,
+    image: Option<&'static str>,
+    profiles: Vec<usize>,
+    with_default: bool,
+    config: Vec<(&'static str, &'static str)>,
+    card: CardPlot,
+    disk: Option<&'static str>,
+    state: Option<RunState>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum CardPlot {
+    OfDomain,
+    Limited,
+    NoAddress,
+    ByParent,
+    /// On the bridge of another domain.
+    Elsewhere(usize),
+}
+
+/// Keys that a container takes running, and those it takes at its next start; the last ones are not for VMs.
+const CONFIG: [(&str, &[&str]); 9] = [
+    ("user.note", &["x", "y"]),
+    ("environment.TOKEN", &["one", "two"]),
+    ("limits.cpu", &["1", "2"]),
+    ("limits.memory", &["1GiB", "512MiB"]),
+    ("boot.autostart", &["true", "false"]),
+    ("security.protection.delete", &["true", "false"]),
+    ("limits.kernel.nofile", &["1000", "2000"]),
+    ("raw.lxc", &["lxc.a=1", "lxc.a=2"]),
+    ("security.nesting", &["true", "false"]),
+];
+const FOR_VMS: usize = 6;
+
+fn a_config(of: usize) -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
+    let one = (0..of, 0..2usize).prop_map(|(key, value)| (CONFIG[key].0, CONFIG[key].1[value]));
+    proptest::collection::vec(one, 0..3)
+}
+
+fn a_profile() -> impl Strategy<Value = ProfilePlot> {
+    let parts = (a_config(FOR_VMS), prop::bool::weighted(0.2), option::weighted(0.15, 0..DOMAINS.len()));
+    parts.prop_map(|(config, root, card)| ProfilePlot { config, root, card })
+}
+
+fn a_domain() -> impl Strategy<Value = DomainPlot> {
+    let subnet_id = option::weighted(0.4, 0..3u8);
+    let yes = |share: f64| prop::bool::weighted(share);
+    let limit = option::weighted(0.2, (0..2usize, any::<bool>()));
+    let profile = || option::weighted(0.5, a_profile());
+    let parts = (yes(0.9), subnet_id, 0..2usize, yes(0.6), select(vec!["", "one", "two"]), yes(0.8), limit);
+    (parts, [profile(), profile()]).prop_map(|(parts, profiles)| {
+        let (enabled, subnet_id, level, ephemeral, description, internet, limit) = parts;
+        DomainPlot { enabled, subnet_id, level, ephemeral, description, internet, limit, profiles }
+    })
+}
+
+fn a_card() -> impl Strategy<Value = CardPlot> {
+    prop_oneof![
+        8 => Just(CardPlot::OfDomain),
+        1 => Just(CardPlot::Limited),
+        1 => Just(CardPlot::NoAddress),
+        1 => Just(CardPlot::ByParent),
+        1 => (0..DOMAINS.len()).prop_map(CardPlot::Elsewhere),
+    ]
+}
+
+fn a_machine() -> impl Strategy<Value = MachinePlot> {
+    let yes = |share: f64| prop::bool::weighted(share);
+    let state = option::weighted(0.3, select(vec![RunState::Running, RunState::Stopped, RunState::Frozen]));
+    let image = option::weighted(0.3, select(vec!["images:alpine/3.20", "golden"]));
+    let first = (0..DOMAINS.len(), yes(0.15), option::weighted(0.4, 1..5u8), option::weighted(0.4, any::<bool>()));
+    let profiles = proptest::collection::vec(0..PROFILES.len(), 0..2);
+    let second = (yes(0.1), image, profiles, yes(0.9), a_config(CONFIG.len()), a_card());
+    let disk = option::weighted(0.2, select(vec!["/one", "/two"]));
+    (first, second, disk, state).prop_map(|((home, vm, part, ephemeral), second, disk, state)| {
+        let (instance_ephemeral, image, profiles, with_default, config, card) = second;
+        let image = image.filter(|image| !vm || *image != "golden");
+        let rest = (instance_ephemeral, image, profiles, with_default, config, card, disk, state);
+        let (instance_ephemeral, image, profiles, with_default, config, card, disk, state) = rest;
+        MachinePlot {
+            home,
+            vm,
+            part,
+            ephemeral,
+            instance_ephemeral,
+            image,
+            profiles,
+            with_default,
+            config,
+            card,
+            disk,
+            state,
+        }
+    })
+}
+
+pub(super) fn a_plot() -> impl Strategy<Value = Plot> {
+    let domain = || option::weighted(0.7, a_domain()).boxed();
+    let machine = || option::weighted(0.6, a_machine()).boxed();
+    let end = || 0..DOMAINS.len() + MACHINES.len() + 1;
+    let policies = proptest::collection::vec((end(), end(), any::<bool>()), 0..3);
+    let domains = [domain(), domain(), domain(), domain()];
+    let machines = [machine(), machine(), machine(), machine(), machine(), machine()];
+    (domains, machines, policies).prop_map(|(domains, machines, policies)| Plot { domains, machines, policies })
+}
+
+impl Plot {
+    /// The file, valid: what would break a rule of the language is left out.
+    pub(super) fn infra(&self) -> Infra {
+        let mut made = infra([]);
+        let mut taken = BTreeSet::new();
+        for (name, plot) in DOMAINS.iter().zip(&self.domains) {
+            let Some(plot) = plot else { continue };
+            let subnet_id = plot.subnet_id.filter(|id| taken.insert((plot.level, *id)));
+            let mut home = Domain { subnet_id, ..self.domain(plot) };
+            let of_it = |machine: &&MachinePlot| DOMAINS[machine.home] == *name;
+            let mut parts = BTreeSet::new();
+            for (machine, plot) in MACHINES.iter().zip(&self.machines) {
+                let Some(plot) = plot.as_ref().filter(of_it) else { continue };
+                let mut written = self.machine(plot, &home);
+                written.host_part = written.host_part.filter(|part| parts.insert(*part));
+                home.machines.insert((*machine).to_owned(), written);
+            }
+            limit(&mut home, plot.limit);
+            made.domains.insert((*name).to_owned(), home);
+        }
+        made.network_policies = self.policies(&made);
+        made
+    }
+
+    /// The bridge of another domain, as a file names it; only of one that is there.
+    fn bridge_of(&self, at: usize) -> Option<String> {
+        self.domains[at].as_ref().filter(|domain| domain.enabled).map(|_| format!("net-{}", DOMAINS[at]))
+    }
+
+    fn domain(&self, plot: &DomainPlot) -> Domain {
+        let mut profiles = IndexMap::new();
+        for (name, plot) in PROFILES.iter().zip(&plot.profiles) {
+            let Some(plot) = plot else { continue };
+            let mut profile = Profile { config: config(&plot.config), ..Profile::default() };
+            if plot.root {
+                profile.devices.insert("root".into(), keys([("type", "disk"), ("path", "/"), ("pool", "default")]));
+            }
+            if let Some(bridge) = plot.card.and_then(|at| self.bridge_of(at)) {
+                profile.devices.insert("eth7".into(), keys([("type", "nic"), ("network", &bridge)]));
+            }
+            profiles.insert((*name).to_owned(), profile);
+        }
+        Domain {
+            enabled: plot.enabled,
+            trust_level: LEVELS[plot.level],
+            ephemeral: plot.ephemeral,
+            description: plot.description.into(),
+            internet: plot.internet,
+            profiles,
+            ..domain([])
+        }
+    }
+
+    fn machine(&self, plot: &MachinePlot, home: &Domain) -> Machine {
+        let mut profiles = if plot.with_default { vec!["default".to_owned()] } else { Vec::new() };
+        // A second card on the same bridge is what Incus refuses.
+        let bridges = [Some(plot.home), if let CardPlot::Elsewhere(at) = plot.card { Some(at) } else { None }];
+        let bridges = bridges.map(|at| at.map(|at| format!("net-{}", DOMAINS[at])));
+        let fits = |profile: &Profile| {
+            profile.devices.get("eth7").is_none_or(|card| !bridges.contains(&Some(card["network"].clone())))
+        };
+        let own = plot.profiles.iter().map(|at| PROFILES[*at]);
+        profiles.extend(own.filter(|name| home.profiles.get(*name).is_some_and(fits)).map(str::to_owned));
+        let mut config = config(&plot.config);
+        if plot.vm {
+            config.retain(|key, _| CONFIG[..FOR_VMS].iter().any(|(name, _)| name == key));
+        }
+        let mut devices = IndexMap::new();
+        let bridge = format!("net-{}", DOMAINS[plot.home]);
+        let eth0 = match plot.card {
+            CardPlot::OfDomain => None,
+            CardPlot::Limited => Some(keys([("type", "nic"), ("limits.egress", "1Mbit")])),
+            CardPlot::NoAddress => Some(keys([("type", "nic"), ("network", &bridge), ("ipv4.address", "none")])),
+            CardPlot::ByParent => Some(keys([("type", "nic"), ("nictype", "bridged"), ("parent", &bridge)])),
+            CardPlot::Elsewhere(at) => {
+                let other = self.bridge_of(at).filter(|_| at != plot.home);
+                other.map(|other| keys([("type", "nic"), ("network", &other)]))
+            }
+        };
+        devices.extend(eth0.map(|eth0| ("eth0".to_owned(), eth0)));
+        let disk = plot.disk.map(|path| keys([("type", "disk"), ("source", "/usr/share"), ("path", path)]));
+        devices.extend(disk.map(|disk| ("data".to_owned(), disk)));
+        let has_address = matches!(plot.card, CardPlot::OfDomain | CardPlot::Limited | CardPlot::ByParent);
+        Machine {
+            vm: plot.vm,
+            host_part: plot.part.filter(|_| has_address),
+            ephemeral: plot.ephemeral,
+            instance_ephemeral: plot.instance_ephemeral,
+            os_image: plot.image.map(str::to_owned),
+            profiles,
+            config,
+            devices,
+            state: plot.state.unwrap_or(RunState::Running),
+            state_written: plot.state.is_some(),
+            ..machine()
+        }
+    }
+
+    fn policies(&self, made: &Infra) -> Vec<Policy> {
+        let name = |at: usize| match at {
+            at if at < DOMAINS.len() => made.domains.contains_key(DOMAINS[at]).then_some(DOMAINS[at]),
+            at if at < DOMAINS.len() + MACHINES.len() => {
+                let name = MACHINES[at - DOMAINS.len()];
+                let mut all = made.domains.values().flat_map(|domain| &domain.machines);
+                // One that is on another bridge has no address that a policy could name.
+                let fixed = |machine: &Machine| {
+                    machine
+                        .devices
+                        .get("eth0")
+                        .is_none_or(|eth0| eth0.get("ipv4.address").is_none() && eth0.get("network").is_none())
+                };
+                all.any(|(machine, written)| machine == name && fixed(written)).then_some(name)
+            }
+            _ => Some("host"),
+        };
+        let policies = self.policies.iter().filter_map(|(from, to, bidirectional)| {
+            let (from, to) = (name(*from)?, name(*to)?);
+            (from != to).then(|| Policy { bidirectional: *bidirectional, ..policy(from, to) })
+        });
+        policies.collect()
+    }
+}
+
+fn config(entries: &[(&'static str, &'static str)]) -> IndexMap<String, String> {
+    named(entries.iter().map(|(key, value)| (*key, (*value).to_owned())))
+}
+
+/// Project limits that the machines keep to.
+fn limit(home: &mut Domain, limit: Option<(usize, bool)>) {
+    let Some((room, memory)) = limit else { return };
+    let count = home.machines.len() + room;
+    home.limits.insert("limits.instances".into(), count.to_string());
+    if memory {
+        home.limits.insert("limits.memory".into(), format!("{count}GiB"));
+        for machine in home.machines.values_mut() {
+            machine.config.entry("limits.memory".into()).or_insert_with(|| "1GiB".into());
+        }
+    }
+}
