@@ -1,5 +1,7 @@
 //! Instances: made, changed, started, stopped, deleted.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::state::{Config, Devices, Instance, Object, State};
@@ -15,6 +17,7 @@ pub(super) fn change(state: &mut State, words: &Words<'_>, body: Option<&Value>,
         }
         ["config", "edit", name] => edit(state, project, name, body.expect("a body")),
         ["config", "unset", name, key] => unset(state, project, name, key),
+        ["file", "push", "-", target] => push(state, project, target),
         ["start", name] => start(state, project, name),
         ["stop", name] => stop(state, project, name, words.has("--force")),
         ["pause", name] => pause(state, project, name),
@@ -58,7 +61,14 @@ fn create(state: &mut State, words: &Words<'_>, owner: (&str, &str), image: &str
     if let Some(profile) = profiles.iter().find(|profile| !state.profiles.contains_key(&key(project, profile))) {
         return Err(format!("Requested profile \"{profile}\" doesn't exist"));
     }
-    let instance = Instance { object, profiles, vm, ephemeral: words.has("--ephemeral"), status: "Stopped" };
+    let instance = Instance {
+        object,
+        profiles,
+        vm,
+        ephemeral: words.has("--ephemeral"),
+        status: "Stopped",
+        files: BTreeSet::new(),
+    };
     let failed = |said: String| format!("Failed creating instance record: {said}");
     if state.instances.contains_key(&key(project, name)) {
         return Err(failed("Add instance info to the database: UNIQUE constraint failed: instances.name".into()));
@@ -149,6 +159,17 @@ fn unset(state: &mut State, project: &str, name: &str, unset: &str) -> Change {
     put(state, (project, name), &after)
 }
 
+/// A virtual machine takes files from its agent only, which nobody has here.
+fn push(state: &mut State, project: &str, target: &str) -> Change {
+    let (name, path) = target.split_once('/').ok_or("Invalid target")?;
+    let instance = get(state, project, name)?;
+    if instance.vm {
+        return Err("Failed to connect to the agent".into());
+    }
+    instance.files.insert(path.to_owned());
+    Ok(())
+}
+
 fn start(state: &mut State, project: &str, name: &str) -> Change {
     let instance = get(state, project, name)?;
     match instance.status {
@@ -173,6 +194,10 @@ fn start(state: &mut State, project: &str, name: &str) -> Change {
     }
     check_start(&config, &devices)?;
     note_unfenced(state, project, name, &devices);
+    let nests = !instance.vm && config.get("security.nesting").is_some_and(|value| value == "true");
+    if nests && config.contains_key("user.anklume.absolute_level") && instance.files.len() < 4 {
+        state.lost.push(format!("{project}/{name}"));
+    }
     get(state, project, name)?.status = "Running";
     Ok(())
 }

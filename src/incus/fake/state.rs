@@ -27,6 +27,8 @@ pub(crate) struct Instance {
     pub(crate) ephemeral: bool,
     /// `Running`, `Stopped`, `Frozen`.
     pub(crate) status: &'static str,
+    /// Paths of files that were pushed into it.
+    pub(crate) files: BTreeSet<String>,
 }
 
 /// An image in the cache of project `default`.
@@ -52,6 +54,8 @@ pub(crate) struct State {
     pub(crate) log: Vec<String>,
     /// Machines that were started on a bridge of anklume's that the table did not know.
     pub(crate) unfenced: Vec<String>,
+    /// Containers that can nest, and were started without the files that say where they are.
+    pub(crate) lost: Vec<String>,
 }
 
 impl State {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::incus::call::Call;
 
 /// Options that are followed by a value.
-const WITH_VALUE: [&str; 4] = ["--project", "--timeout", "--alias", "--target-project"];
+const WITH_VALUE: [&str; 7] = ["--project", "--timeout", "--alias", "--target-project", "--mode", "--uid", "--gid"];
 
 #[derive(Debug)]
 pub(super) struct Words<'a> {

@@ -17,6 +17,7 @@ fn applied(world: &World, plot: &Plot, options: &Options) -> Result<(), TestCase
     prop_assert_eq!(failures(&plan, &report), Vec::<String>::new(), "{}", told(&plan));
     prop_assert!(report.is_clean());
     prop_assert_eq!(&world.fake.state().unfenced, &Vec::<String>::new());
+    prop_assert_eq!(&world.fake.state().lost, &Vec::<String>::new());
     let again = world.plan(&infra, options);
     let again = again.map_err(|refusal| TestCaseError::fail(format!("{refusal:?}")))?;
     prop_assert!(again.actions.is_empty(), "{}\nagain:\n{}", told(&plan), told(&again));
