@@ -19,6 +19,7 @@ pub(super) fn change(state: &mut State, words: &Words<'_>, body: Option<&Value>,
         ["config", "unset", name, key] => unset(state, project, name, key),
         ["file", "push", "-", target] => push(state, project, target),
         ["start", name] => start(state, project, name),
+        ["restart", name] => restart(state, project, name),
         ["stop", name] => stop(state, project, name, words.has("--force")),
         ["pause", name] => pause(state, project, name),
         ["resume", name] => resume(state, project, name),
@@ -235,6 +236,16 @@ fn stop(state: &mut State, project: &str, name: &str, force: bool) -> Change {
         state.instances.remove(&key(project, name));
     }
     Ok(())
+}
+
+/// An ephemeral one survives it.
+fn restart(state: &mut State, project: &str, name: &str) -> Change {
+    let instance = get(state, project, name)?;
+    if instance.status != "Running" {
+        return Err("The instance is not running".into());
+    }
+    instance.status = "Stopped";
+    start(state, project, name)
 }
 
 fn pause(state: &mut State, project: &str, name: &str) -> Change {

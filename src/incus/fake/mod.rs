@@ -84,6 +84,7 @@ impl Fake {
     fn run(&self, call: &Call) -> Answer {
         let words = Words::of(call);
         let body = match &call.input {
+            // The text of a file: only that it is put there is looked at.
             Input::Nothing | Input::Text(_) => None,
             Input::Body(body) => Some(body),
             Input::Edited { .. } => panic!("an edit is read and made before it is called: {}", call.words()),
