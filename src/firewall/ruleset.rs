@@ -18,7 +18,7 @@ use super::syntax::{
     Object, Step, Words, accept, base_chain, chain, comment, ct_state, ct_status, drop, element, goto, icmp_type,
     icmpv6_type, iifname, iifname_in, iifname_jump, iifname_not, interfaces_in, interfaces_jump, interfaces_jump_back,
     ip_daddr, l4proto, no_way_back, oifname, oifname_in, oifname_jump, oifname_not, original, pair, ports, reply, rule,
-    set, table, target_here, target_not_here, text,
+    set, table, target_here, target_not_here, text, way_back_by,
 };
 use super::wall::Wall;
 use crate::infra::model::PortRange;
@@ -174,6 +174,12 @@ fn outward(wall: &Wall) -> Vec<Object> {
 
 fn inward(wall: &Wall) -> Vec<Object> {
     let mut rules = Rules::of("inward");
+    if !wall.bridges.is_empty() {
+        // Else the outside could answer in the name of a machine that this one has a connection to. Not `@bridges`:
+        // for nft the name that `fib` tells is of another type.
+        let bridges = wall.bridges.keys().map(|bridge| text(bridge)).collect();
+        rules.add(vec![way_back_by(bridges), drop()], "a source that lives in a domain");
+    }
     rules.add(vec![original(), ct_status("dnat"), accept()], "a published port");
     rules.add(vec![oifname(OFFLINE), drop()], "internet: false");
     rules.add(vec![iifname_in(other_bridges(wall)), drop()], "other local networks");
@@ -189,7 +195,7 @@ fn input(ways: &Ways) -> Vec<Object> {
     rules.add(vec![iifname_not(BRIDGES), accept()], "none of anklume's bridges");
     // Before the answers: conntrack takes a redirect about a connection of the host for related to it.
     rules.add(vec![icmp_type("redirect"), drop()], "nobody redirects a route");
-    rules.add(vec![reply(), accept()], "answers to the host");
+    rules.add(vec![icmpv6_type(&["nd-redirect"]), drop()], "nobody redirects a route");
     rules.add(vec![target_here(&["local", "broadcast"]), ports("udp", "dport", &one(67)), accept()], "service: DHCP");
     // Neighbour discovery has no connection: conntrack leaves it untracked. No router advertisement, no redirect.
     rules.add(
@@ -200,8 +206,14 @@ fn input(ways: &Ways) -> Vec<Object> {
         ],
         "service: IPv6 neighbour discovery",
     );
-    // After DHCP and neighbour discovery, which may come from no address at all.
+    // After DHCP and neighbour discovery, which may come from no address at all; before the answers, which a machine
+    // could give in the name of another domain's, or of the outside.
     rules.add(vec![no_way_back(), drop()], "a source that does not live there");
+    rules.add(
+        vec![reply(), ct_state(&["related"]), target_not_here(), drop()],
+        "errors about what the host has with others",
+    );
+    rules.add(vec![reply(), accept()], "answers to the host");
     rules.add(
         vec![target_here(&["local"]), l4proto(&["tcp", "udp"]), ports("th", "dport", &one(53)), accept()],
         "service: DNS",

@@ -3,7 +3,6 @@
 //! What they make is what nft 1.0.6 prints back, byte for byte: a set of one element is that element, ports are merged
 //! and sorted, an `in` stands where nft says `in`.
 
-use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
 use nftables::expr::{
@@ -194,16 +193,21 @@ pub(super) fn icmpv6_type(names: &[&str]) -> Step {
 
 /// `fib daddr . iif type …`: what the packet's target is, seen from the very interface that it came in on.
 pub(super) fn target_here(kinds: &[&str]) -> Step {
-    is(fib(FibResult::Type, [FibFlag::Daddr, FibFlag::Iif]), any_of(kinds.iter().copied().map(text).collect()))
+    is(fib(FibResult::Type, &[FibFlag::Daddr, FibFlag::Iif]), any_of(kinds.iter().copied().map(text).collect()))
 }
 
 pub(super) fn target_not_here() -> Step {
-    is_not(fib(FibResult::Type, [FibFlag::Daddr, FibFlag::Iif]), text("local"))
+    is_not(fib(FibResult::Type, &[FibFlag::Daddr, FibFlag::Iif]), text("local"))
 }
 
 /// `fib saddr . iif oif missing`: no route back to the source through the interface that it came in on.
 pub(super) fn no_way_back() -> Step {
-    is(fib(FibResult::Oif, [FibFlag::Saddr, FibFlag::Iif]), Expression::Boolean(false))
+    is(fib(FibResult::Oif, &[FibFlag::Saddr, FibFlag::Iif]), Expression::Boolean(false))
+}
+
+/// `fib saddr oifname { … }`: the route back to the source goes through one of these interfaces.
+pub(super) fn way_back_by(names: Vec<Words>) -> Step {
+    is(fib(FibResult::Oifname, &[FibFlag::Saddr]), any_of(names))
 }
 
 // Verdicts
@@ -272,8 +276,8 @@ fn payload(protocol: &'static str, field: &'static str) -> Words {
     Expression::Named(NamedExpression::Payload(Payload::PayloadField(field)))
 }
 
-fn fib(result: FibResult, flags: [FibFlag; 2]) -> Words {
-    Expression::Named(NamedExpression::Fib(Fib { result, flags: HashSet::from(flags) }))
+fn fib(result: FibResult, flags: &[FibFlag]) -> Words {
+    Expression::Named(NamedExpression::Fib(Fib { result, flags: flags.iter().copied().collect() }))
 }
 
 fn any_of(mut words: Vec<Words>) -> Words {
