@@ -70,7 +70,11 @@ fn wanted(domain: &Domain) -> Wanted {
         // Left out, Incus may pick a network with NAT.
         ("ipv6.address", "none".to_owned()),
     ];
+    // Any name can be asked of the bridge's own DNS server, and what stands in a name leaves with the question that
+    // the server asks the outside in its turn: without the internet it only knows the domain's own names.
+    let own_names_only = (!domain.internet).then(|| ("raw.dnsmasq", "no-resolv".to_owned()));
     let mut fields = Fields::from([(Key::Description, domain.description.clone())]);
+    let config = config.into_iter().chain(own_names_only);
     fields.extend(config.map(|(key, value)| (Key::Config(key.into()), value)));
     Wanted {
         id: Id::global(Kind::Network, &domain.bridge),
