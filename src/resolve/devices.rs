@@ -70,11 +70,16 @@ pub(super) fn eth0(written: &Config, bridge: &str, address: Option<Ipv4Addr>) ->
     if let Some(address) = address {
         fill("ipv4.address", &address.to_string());
     }
-    fill("security.mac_filtering", "true");
-    // No `security.ipv6_filtering`: without br_netfilter it fails the start, and with no IPv6 address on the bridge
-    // the IPv4 filter drops all IPv6 of the card anyway.
-    fill("security.ipv4_filtering", "true");
+    filter(&mut card);
     card
+}
+
+/// Filters against forged sources, where the file says nothing of them. No `security.ipv6_filtering`: without
+/// `br_netfilter` Incus refuses it. The table keeps forged IPv6 from crossing a domain's edge; inside, nothing does.
+fn filter(card: &mut Config) {
+    for key in ["security.mac_filtering", "security.ipv4_filtering"] {
+        card.entry(key.to_owned()).or_insert_with(|| "true".to_owned());
+    }
 }
 
 /// The static address that the file writes into the device `eth0` itself.
@@ -113,7 +118,7 @@ pub(super) fn profiles_of<'a>(domain: &'a Domain, machine: &'a Machine) -> impl 
 }
 
 /// The file's devices for Incus: bridges by their real names, root disks with their pool, an `eth0` that names no
-/// network on the domain's bridge.
+/// network on the domain's bridge, filters on every card that is on a domain's bridge.
 pub(super) fn devices(ground: Ground<'_>, written: &model::Devices, bridge: &str, pool: &str) -> Devices {
     let settled = written.iter().map(|(name, keys)| {
         let mut keys = device(ground, keys);
@@ -123,6 +128,9 @@ pub(super) fn devices(ground: Ground<'_>, written: &model::Devices, bridge: &str
         let linked = ["network", "nictype", "parent"].iter().any(|key| keys.contains_key(*key));
         if name == "eth0" && keys.get("type").is_some_and(|kind| kind == "nic") && !linked {
             keys.insert("network".into(), bridge.to_owned());
+        }
+        if is_bridged(ground, &keys) {
+            filter(&mut keys);
         }
         (name.clone(), keys)
     });
@@ -143,6 +151,14 @@ fn device(ground: Ground<'_>, written: &model::Config) -> Config {
         }
     }
     keys
+}
+
+/// A card on the bridge of a domain.
+fn is_bridged(ground: Ground<'_>, keys: &Config) -> bool {
+    let says = |key: &str, value: &str| keys.get(key).is_some_and(|written| written == value);
+    let on = |bridge: &str| says("network", bridge) || says("parent", bridge);
+    let bridged = !keys.contains_key("nictype") || says("nictype", "bridged");
+    says("type", "nic") && bridged && ground.infra.domains.keys().any(|domain| on(&ground.names.bridge(domain)))
 }
 
 fn is_type(keys: &model::Config, kind: &str) -> bool {
@@ -247,7 +263,12 @@ mod tests {
             nic([("network", "incusbr0")]),
             nic([("nictype", "macvlan"), ("parent", "eth1")]),
             nic([("nictype", "p2p")]),
-            nic([("network", "net-pro"), ("ipv4.address", "none"), ("security.ipv4_filtering", "true")]),
+            nic([
+                ("network", "net-pro"),
+                ("ipv4.address", "none"),
+                ("security.ipv4_filtering", "true"),
+                ("security.mac_filtering", "false"),
+            ]),
             named([("eth0", keys([("type", "none")]))]),
         ];
         for devices in elsewhere {
@@ -275,6 +296,32 @@ mod tests {
         let mut infra = infra([("pro", in_domain(machine, &[("fast", nic([("limits.egress", "1Gbit")]))]))]);
         infra.global.addressing = Addressing::BaseSubnet(10, 20);
         assert_eq!(find(&sound(&infra), "m").devices["eth0"]["security.ipv4_filtering"], "true");
+    }
+
+    #[test]
+    fn every_card_on_a_bridge_of_ours_is_filtered_unless_the_file_says_otherwise() {
+        let card = |more: &[(&str, &str)]| {
+            let mut card = keys([("type", "nic")]);
+            card.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+            card
+        };
+        let devices = named([
+            ("lan", card(&[("network", "net-home")])),
+            ("by-parent", card(&[("nictype", "bridged"), ("parent", "net-home")])),
+            ("open", card(&[("network", "net-home"), ("security.mac_filtering", "false")])),
+            ("inner", card(&[("nictype", "macvlan"), ("parent", "net-home")])),
+            ("other", card(&[("network", "incusbr0")])),
+        ]);
+        let infra = infra([("pro", in_domain(with(devices), &[])), ("home", domain([]))]);
+        let desired = sound(&infra);
+        let devices = &find(&desired, "m").devices;
+        let says = |name: &str| {
+            let keys = ["security.mac_filtering", "security.ipv4_filtering"];
+            keys.map(|key| devices[name].get(key).map_or("-", String::as_str))
+        };
+        assert_eq!((says("lan"), says("by-parent")), (["true", "true"], ["true", "true"]));
+        assert_eq!(says("open"), ["false", "true"]);
+        assert_eq!((says("inner"), says("other")), (["-", "-"], ["-", "-"]));
     }
 
     #[test]
