@@ -250,6 +250,8 @@ pub(crate) enum ImageCommand {
 pub(crate) enum FirewallCommand {
     /// Print the table that is in force, readably
     Show(FirewallShowArgs),
+    /// Send real packets between the machines, and compare what becomes of them with the policies
+    Verify(VerifyArgs),
     /// Write the table that the file asks for, as `nft -j -f` loads it
     Export {
         /// Where to; without it, to standard output
@@ -266,6 +268,21 @@ pub(crate) struct FirewallShowArgs {
     /// Also every rule, as nft writes it
     #[arg(long)]
     pub(crate) rules: bool,
+}
+
+/// The packets are small and few, one for each thing that is tried: a ping, the first packet of a TCP connection, a
+/// datagram. They go to addresses of this host's own networks, and to one outside.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// From every machine to every other; otherwise some of each domain, and every end of a policy
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// The address that stands for the outside [default: the next hop of the default route]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) outside: Option<std::net::Ipv4Addr>,
+    /// How to show it
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: FirewallFormat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -16,5 +16,6 @@ pub(crate) mod ruleset;
 mod sample;
 pub(crate) mod show;
 mod syntax;
+pub(crate) mod verify;
 pub(crate) mod wall;
 mod words;

@@ -2,6 +2,7 @@
 
 mod export;
 mod show;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -15,5 +16,6 @@ pub(crate) async fn run(global: &Global, command: FirewallCommand, ui: Ui) -> Re
     match command {
         FirewallCommand::Export { to } => export::run(global, to.as_deref(), ui).await,
         FirewallCommand::Show(args) => show::run(&args, ui).await,
+        FirewallCommand::Verify(args) => verify::run(global, &args, ui).await,
     }
 }
