@@ -128,13 +128,7 @@ pub(crate) struct ApplyArgs {
 pub(crate) struct StatusArgs {
     /// How to show it
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: StatusFormat,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum StatusFormat {
-    Text,
-    Json,
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, Args)]
@@ -215,7 +209,7 @@ pub(crate) enum ImageCommand {
     List {
         /// How to show them
         #[arg(long, value_name = "FORMAT", default_value = "text")]
-        format: StatusFormat,
+        format: Format,
     },
     /// Ask the image servers for newer ones
     Refresh {
@@ -264,7 +258,7 @@ pub(crate) enum FirewallCommand {
 pub(crate) struct FirewallShowArgs {
     /// How to show it
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: FirewallFormat,
+    pub(crate) format: Format,
     /// Also every rule, as nft writes it
     #[arg(long)]
     pub(crate) rules: bool,
@@ -282,11 +276,12 @@ pub(crate) struct VerifyArgs {
     pub(crate) outside: Option<std::net::Ipv4Addr>,
     /// How to show it
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: FirewallFormat,
+    pub(crate) format: Format,
 }
 
+/// For people, or for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FirewallFormat {
+pub(crate) enum Format {
     Text,
     Json,
 }

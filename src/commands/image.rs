@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use super::{DONE, Ground, apply, lock};
-use crate::cli::{Global, ImageCommand, StatusFormat};
+use crate::cli::{Format, Global, ImageCommand};
 use crate::failure::{Hinted, Unfinished};
 use crate::host::repository::{self, Repository};
 use crate::incus::call::Call;
@@ -43,13 +43,13 @@ async fn cache() -> Result<Cache> {
     Ok(Cache::parse(&images.context(told)?, &instances.context(told)?))
 }
 
-async fn list(global: &Global, format: StatusFormat, ui: Ui) -> Result<ExitCode> {
+async fn list(global: &Global, format: Format, ui: Ui) -> Result<ExitCode> {
     let (ground, cache) = tokio::join!(Ground::read(global, false, ui), cache());
     let (ground, cache) = (ground?, cache?);
     let rows = render::images::rows(&cache, &wanted(&ground.desired), &ground.desired.stored);
     ui.print(match format {
-        StatusFormat::Text => render::images::text(&rows, &ui.out),
-        StatusFormat::Json => render::json::pretty(&serde_json::to_value(&rows).unwrap_or_default()),
+        Format::Text => render::images::text(&rows, &ui.out),
+        Format::Json => render::json::pretty(&serde_json::to_value(&rows).unwrap_or_default()),
     });
     Ok(DONE)
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use super::{DONE, Ground, conflicts};
-use crate::cli::{Global, StatusArgs, StatusFormat};
+use crate::cli::{Format, Global, StatusArgs};
 use crate::incus::call::Call;
 use crate::incus::door::{ThisHost, json};
 use crate::render::status::Status;
@@ -22,8 +22,8 @@ pub(crate) async fn run(global: &Global, args: &StatusArgs, ui: Ui) -> Result<Ex
     let plan = planner::plan(&ground.desired, &ground.live, None, &Options::default()).map_err(conflicts)?;
     let status = Status::new(&ground.desired, &ground.live, &plan, &instances);
     ui.print(match args.format {
-        StatusFormat::Text => status.text(&ui.out),
-        StatusFormat::Json => status.json(),
+        Format::Text => status.text(&ui.out),
+        Format::Json => status.json(),
     });
     Ok(DONE)
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use crate::cli::{FirewallFormat, FirewallShowArgs};
+use crate::cli::{FirewallShowArgs, Format};
 use crate::commands::DONE;
 use crate::failure::Hinted;
 use crate::firewall::fence::Table;
@@ -25,7 +25,7 @@ pub(crate) async fn run(args: &FirewallShowArgs, ui: Ui) -> Result<ExitCode> {
             return Err(Hinted::new(format!("the table cannot be read: {why}"), hint).into());
         }
     };
-    if args.format == FirewallFormat::Json {
+    if args.format == Format::Json {
         ui.print(show::json(&table, args.rules));
         return Ok(DONE);
     }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-use crate::cli::{FirewallFormat, Global, VerifyArgs};
+use crate::cli::{Format, Global, VerifyArgs};
 use crate::commands::{DONE, Ground};
 use crate::failure::Hinted;
 use crate::firewall::fence::{self, Step};
@@ -37,8 +37,8 @@ pub(crate) async fn run(global: &Global, args: &VerifyArgs, ui: Ui) -> Result<Ex
     let trial = trial(&ground, &mut scene, args.all)?;
     let report = Report { scene: &scene, trial: &trial, table };
     ui.print(match args.format {
-        FirewallFormat::Text => report.text(&ui.out),
-        FirewallFormat::Json => report.json(),
+        Format::Text => report.text(&ui.out),
+        Format::Json => report.json(),
     });
     Ok(if report.is_good() { DONE } else { ExitCode::FAILURE })
 }
