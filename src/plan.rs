@@ -18,7 +18,10 @@ pub(crate) enum Kind {
     Project,
     Network,
     Image,
+    /// A directory of the host that machines see.
+    Directory,
     Profile,
+    Volume,
     Instance,
 }
 
@@ -38,7 +41,9 @@ impl fmt::Display for Kind {
             Self::Project => "project",
             Self::Network => "network",
             Self::Image => "image",
+            Self::Directory => "directory",
             Self::Profile => "profile",
+            Self::Volume => "volume",
             Self::Instance => "instance",
         })
     }
@@ -206,6 +211,8 @@ pub(crate) enum Why {
     Orphan,
     /// Left the file, and is protected: goes only when named.
     Protected,
+    /// Left the file, and is never deleted: a volume with its data, and the project around it.
+    Kept,
     /// Would restart a running machine; made with `--restart`.
     Restart,
     /// The machine would have to be made again.
@@ -219,7 +226,7 @@ pub(crate) enum Why {
 impl Why {
     /// It differs in nothing from the file, which no longer has it.
     pub(crate) fn left_the_file(self) -> bool {
-        matches!(self, Self::Orphan | Self::Protected)
+        matches!(self, Self::Orphan | Self::Protected | Self::Kept)
     }
 }
 

@@ -8,7 +8,7 @@ use super::named::Named;
 use super::{DONE, Ground, apply, lock};
 use crate::cli::{DestroyArgs, Global};
 use crate::failure::{Hinted, Unfinished};
-use crate::plan::Plan;
+use crate::plan::{Plan, Why};
 use crate::render;
 use crate::resources::{planner, removal};
 use crate::ui::Ui;
@@ -37,10 +37,12 @@ pub(crate) async fn run(global: &Global, args: &DestroyArgs, ui: Ui) -> Result<E
     nothing(&plan, args)
 }
 
-/// What was named and stayed is an error; what was not named, and is protected, is as it should be.
+/// What was named and stayed is an error, but for volumes and what is around them, which always stay; what was not
+/// named, and is protected, is as it should be.
 fn nothing(plan: &Plan, args: &DestroyArgs) -> Result<ExitCode> {
-    if !args.names.is_empty() && !plan.held.is_empty() {
-        let message = format!("{} of what was named stay, see `!`", plan.held.len());
+    let stay = plan.held.iter().filter(|held| held.why != Why::Kept).count();
+    if !args.names.is_empty() && stay > 0 {
+        let message = format!("{stay} of what was named stay, see `!`");
         return Err(Hinted::new(message, "`--force` also deletes what is protected, of what is named").into());
     }
     Ok(DONE)

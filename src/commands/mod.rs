@@ -32,6 +32,7 @@ use crate::infra::{self, Loaded};
 use crate::plan::{Plan, Verb};
 use crate::resolve::desired::Desired;
 use crate::resolve::{self, Holds};
+use crate::resources::directory;
 use crate::resources::planner::{self, Conflict, Options};
 use crate::ui::Ui;
 
@@ -103,7 +104,7 @@ impl Ground {
         let mut context = host::facts::read_context(Path::new("/"), global.yolo);
         context.repository = loaded.infra.global.image_repository.as_deref().map(repository);
         let shared = loaded.infra.global.resource_policy.is_some();
-        let (live, facts) = if offline {
+        let (mut live, facts) = if offline {
             let totals = host::facts::kernel_totals(Path::new("/")).filter(|_| shared);
             (Live::empty(), host::facts::Facts { totals, ..context })
         } else {
@@ -118,6 +119,9 @@ impl Ground {
         let (desired, problems) =
             resolve::resolve(&loaded.infra, &facts, &Holds::of(&live, &loaded.infra.project_name));
         say_problems(&loaded, &problems, ui)?;
+        if !offline {
+            live.look_for(directory::wanted(&desired).into_keys());
+        }
         Ok(Self { loaded, desired, live })
     }
 

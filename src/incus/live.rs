@@ -1,6 +1,6 @@
 //! The live state: what Incus and the kernel say is there now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use crate::firewall::fence::Table;
 use crate::firewall::keep::Keeping;
 use crate::plan::{Id, Kind};
 use crate::resources::fields::Key;
-use crate::resources::{Found, RESOURCES};
+use crate::resources::{Found, RESOURCES, volume};
 
 /// Everything that is compared.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -18,6 +18,8 @@ pub(crate) struct Live {
     pub(crate) found: BTreeMap<Id, Found>,
     /// Names of the storage pools.
     pub(crate) pools: Vec<String>,
+    /// Of the host directories that the file asks for, those that are there.
+    pub(crate) directories: BTreeSet<String>,
     /// Our nftables table.
     pub(crate) table: Table,
     /// What keeps it over a reboot; nothing is known of it where only Incus and the kernel were asked.
@@ -28,18 +30,25 @@ impl Live {
     /// Reads everything at once: one call a kind, however many domains there are. A failed read is an error, never an
     /// empty host.
     pub(crate) async fn read(host: &impl Host) -> Result<Self, CallError> {
-        let [projects, networks, profiles, instances] = RESOURCES.map(|resource| Call::query(resource.listing()));
-        let pools = Call::query("/1.0/storage-pools?recursion=1");
-        let (projects, networks, profiles, instances, pools, table) = tokio::join!(
+        let [projects, networks, profiles, pools, instances] =
+            RESOURCES.map(|resource| Call::query(resource.listing()));
+        let (projects, networks, profiles, volumes, instances, table) = tokio::join!(
             json(host, &projects),
             json(host, &networks),
             json(host, &profiles),
+            pools_and_volumes(host, &pools),
             json(host, &instances),
-            json(host, &pools),
             Table::read(host),
         );
-        let listings = [projects?, networks?, profiles?, instances?];
-        Ok(Self { found: found(&listings), pools: names(&pools?), table, keeping: Keeping::default() })
+        let (pools, volumes) = volumes?;
+        let listings = [projects?, networks?, profiles?, volumes, instances?];
+        Ok(Self { found: found(&listings), pools: names(&pools), table, ..Self::default() })
+    }
+
+    /// Looks which of these directories of the host are there.
+    pub(crate) fn look_for<'d>(&mut self, directories: impl IntoIterator<Item = &'d str>) {
+        let there = directories.into_iter().filter(|path| std::path::Path::new(path).is_dir());
+        self.directories.extend(there.map(str::to_owned));
     }
 
     /// A host with nothing on it, for plans made without one.
@@ -54,7 +63,21 @@ impl Live {
     }
 }
 
-fn found(listings: &[Value; 4]) -> BTreeMap<Id, Found> {
+/// The pools, and the volumes on all of them: one call for each pool that has any.
+async fn pools_and_volumes(host: &impl Host, pools: &Call) -> Result<(Value, Value), CallError> {
+    let pools = json(host, pools).await?;
+    let mut volumes = Vec::new();
+    for (pool, path) in pools.as_array().into_iter().flatten().filter_map(volume::listing_of) {
+        let Value::Array(listed) = json(host, &Call::query(path)).await? else { continue };
+        volumes.extend(listed.into_iter().map(|mut volume| {
+            volume["pool"] = Value::from(pool.as_str());
+            volume
+        }));
+    }
+    Ok((pools, Value::Array(volumes)))
+}
+
+fn found(listings: &[Value; 5]) -> BTreeMap<Id, Found> {
     let each = RESOURCES.iter().zip(listings).flat_map(|(resource, listing)| {
         listing.as_array().into_iter().flatten().filter_map(|listed| resource.found(listed))
     });

@@ -17,7 +17,7 @@ pub(crate) fn hint(error: &CallError) -> Option<String> {
 }
 
 /// (program, what is found in its words, what to type)
-const HINTS: [(&str, &str, &str); 13] = [
+const HINTS: [(&str, &str, &str); 16] = [
     (
         "incus",
         "doesn't appear to be started",
@@ -49,6 +49,18 @@ const HINTS: [(&str, &str, &str); 13] = [
     ("incus", "Failed to detect requested GPU device", "`incus info --resources` shows the GPUs of this host"),
     ("incus", "Instance is protected", "protected machines go only by name: `anklume destroy NAME --force`"),
     ("incus", "The network is currently in use", "`incus network show NAME` lists who uses it"),
+    (
+        "incus",
+        "Required idmapping abilities not available",
+        "the host directory is on a file system that cannot shift owners (overlay, NFS, …): move it to ext4, XFS or btrfs, \
+         or write `shift: false` for a shared volume",
+    ),
+    ("incus", "Disk quota exceeded", "a volume holds more than its new `size`: delete some of it first"),
+    (
+        "mkdir",
+        "",
+        "a directory that machines see is made on this host: is the disk writable, and is no file in its way?",
+    ),
     (
         "incus",
         "Only empty projects can be removed",

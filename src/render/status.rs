@@ -219,7 +219,9 @@ impl Drift {
 
     fn add(&mut self, id: &Id, domain: &str, keys: Vec<String>) {
         if !id.kind.is_isolation() && !matches!(id.kind, Kind::Instance | Kind::Image) {
-            let told = keys.iter().map(|key| format!("{} {key}", id.kind));
+            // A domain has one project and one bridge, and any number of volumes.
+            let thing = if id.kind == Kind::Volume { id.to_string() } else { id.kind.to_string() };
+            let told = keys.iter().map(|key| format!("{thing} {key}"));
             self.domains.entry(domain.to_owned()).or_default().extend(told);
         }
         self.things.entry(id.clone()).or_default().extend(keys);

@@ -126,7 +126,7 @@ fn is_told(id: &Id, field: &Field) -> bool {
         Kind::Project => field.key.starts_with("limits."),
         Kind::File | Kind::Service | Kind::Network | Kind::Image => false,
         Kind::Profile => id.name != "default",
-        Kind::Firewall | Kind::Instance => true,
+        Kind::Firewall | Kind::Directory | Kind::Volume | Kind::Instance => true,
     }
 }
 

@@ -96,9 +96,41 @@ pub(crate) struct Machine {
     pub(crate) devices: Devices,
     /// Files that it finds in it at its first start: path and text.
     pub(crate) files: Vec<(String, String)>,
+    /// Its storage volumes; the disks that they are attached as are among `devices`.
+    pub(crate) volumes: Vec<Volume>,
+    /// The host directories that its devices need.
+    pub(crate) directories: Vec<Directory>,
     pub(crate) state: RunState,
     /// `state` is in the file: a machine paused by hand is drift only then.
     pub(crate) state_written: bool,
+}
+
+/// A storage volume of a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Volume {
+    /// As in the file, and what the disk is called in the machine's devices.
+    pub(crate) device: String,
+    /// In Incus: the instance and the name in the file, so that two machines of a domain can use the same one.
+    pub(crate) name: String,
+    /// The pool that it stands on, or is to be made on.
+    pub(crate) pool: String,
+    /// The pool that the file wants it on: Incus moves no volume that is in use.
+    pub(crate) wanted_pool: String,
+    /// A raw disk, else a file system.
+    pub(crate) block: bool,
+    /// Where a machine sees it; none for a raw disk.
+    pub(crate) path: Option<String>,
+    /// Its size among the keys.
+    pub(crate) config: Config,
+}
+
+/// A host directory that a machine sees. It is made on the host that anklume runs on: where that is a machine which has
+/// the Incus socket of its host forwarded into it, that is not the host whose Incus looks for the directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Directory {
+    pub(crate) path: String,
+    /// Several machines may see it: it belongs to no domain.
+    pub(crate) shared: bool,
 }
 
 /// A key of the file whose effect comes in a later version.

@@ -5,14 +5,14 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::subnets::gateway;
-use super::{HeldBridge, Holds};
+use super::{HeldBridge, HeldVolume, Holds};
 use crate::firewall::fence::Table;
 use crate::firewall::readback::readback;
 use crate::firewall::wall::{Opening, Wall};
 use crate::incus::live::Live;
 use crate::plan::Kind;
-use crate::resources::Found;
 use crate::resources::fields::Key;
+use crate::resources::{Found, volume};
 
 impl Holds {
     /// What of the live state belongs to `infra`, and what of it is in the way.
@@ -33,6 +33,12 @@ impl Holds {
                     let key = (found.id.project.clone(), found.id.name.clone());
                     holds.addresses.extend(seat(found).map(|seat| (key, seat)));
                 }
+                (Kind::Volume, _) => {
+                    let (pool, name) = volume::parts(&found.id);
+                    let block = found.fields.get(&Key::Type).is_some_and(|kind| kind == "block");
+                    let pools = holds.volumes.entry((found.id.project.clone(), name.to_owned())).or_default();
+                    pools.insert(pool.to_owned(), HeldVolume { ours: ours.is_some(), block });
+                }
                 (Kind::Profile, _) if found.id.name == "default" => {
                     let pool = live.root_pool(&found.id.project).cloned();
                     holds.root_pools.extend(pool.map(|pool| (found.id.project.clone(), pool)));
@@ -42,6 +48,12 @@ impl Holds {
         }
         holds.neighbours = neighbours(live, infra);
         holds
+    }
+
+    /// The volumes of this name in a project, by the pool that each stands on.
+    pub(super) fn volumes_called(&self, project: &str, name: &str) -> impl Iterator<Item = (&str, HeldVolume)> {
+        let pools = self.volumes.get(&(project.to_owned(), name.to_owned()));
+        pools.into_iter().flatten().map(|(pool, held)| (pool.as_str(), *held))
     }
 }
 

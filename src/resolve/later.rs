@@ -15,7 +15,6 @@ pub(super) fn later(infra: &Infra) -> Vec<Later> {
         all.extend(written.map(|(_, key, what)| Later { path: at.to(key).to_string(), what: what.into() }));
     };
     add(Path::of(["global"]), of_global(&infra.global));
-    add(Path::default(), vec![(!infra.shared_volumes.is_empty(), "shared_volumes", "host directories for machines")]);
     for (name, domain) in enabled(infra) {
         add(domain_path(name), of_domain(domain));
         for (machine, written) in &domain.machines {
@@ -30,11 +29,7 @@ pub(super) fn later(infra: &Infra) -> Vec<Later> {
 type Found = Vec<(bool, &'static str, &'static str)>;
 
 fn of_global(global: &Global) -> Found {
-    let shares = global.shared_volumes_base != "/srv/anklume/shares";
-    let data = global.persistent_data_base != "/srv/anklume/data";
     vec![
-        (shares, "shared_volumes_base", "where `shared_volumes` lie"),
-        (data, "persistent_data_base", "where `persistent_data` lies"),
         (global.default_connection != "community.general.incus", "default_connection", ANSIBLE),
         (global.default_user != "root", "default_user", ANSIBLE),
         (!global.ai_access.vram_flush, "ai_vram_flush", ANSIBLE),
@@ -53,8 +48,6 @@ fn of_domain(domain: &Domain) -> Found {
 
 fn of_machine(machine: &Machine) -> Found {
     vec![
-        (!machine.storage_volumes.is_empty(), "storage_volumes", "volumes, created and attached"),
-        (!machine.persistent_data.is_empty(), "persistent_data", "host directories that survive everything"),
         (machine.health.is_some(), "health", "asked after an upgrade and by `status`"),
         (!machine.roles.is_empty(), "roles", ANSIBLE),
         (!machine.services.is_empty(), "services", ANSIBLE),

@@ -2,7 +2,7 @@
 
 use super::devices::{all_devices, profiles_of};
 use super::machine_path;
-use crate::infra::model::{Domain, Infra, Machine};
+use crate::infra::model::{Domain, Infra, Machine, Volume};
 use crate::infra::problem::{Path, Problem};
 
 /// Machines that Incus would refuse because the domain's limits leave their own unsaid.
@@ -25,6 +25,9 @@ pub(super) fn check(infra: &Infra, name: &str, domain: &Domain) -> Vec<Problem> 
             let help = format!("write `{example}` in `{machine}`, or in a profile");
             problems.push(unsaid(&path, machine, name, "limits.disk", &help));
         }
+        if domain.limits.contains_key("limits.disk") {
+            problems.extend(unsized_volumes(&path, written, name));
+        }
     }
     problems
 }
@@ -42,6 +45,18 @@ fn says(domain: &Domain, machine: &Machine, key: &str) -> bool {
 fn sizes_root(domain: &Domain, machine: &Machine) -> bool {
     let mut devices = all_devices(domain, machine);
     devices.any(|(_, keys)| keys.get("path").is_some_and(|path| path == "/") && keys.contains_key("size"))
+}
+
+/// Incus counts volumes too.
+fn unsized_volumes(path: &Path, machine: &Machine, domain: &str) -> Vec<Problem> {
+    let says_none = |volume: &Volume| volume.size.is_none() && !volume.config.contains_key("size");
+    let none = machine.storage_volumes.iter().filter(|(_, volume)| says_none(volume));
+    let problem = |(name, _): (&String, &Volume)| {
+        let path = path.to("storage_volumes").to(name);
+        let message = format!("`{domain}` has a limits.disk, so Incus wants a `size` of the volume `{name}` too");
+        Problem::error(path, message).at_key().help("write how much it may hold: `size: 10GiB`")
+    };
+    none.map(problem).collect()
 }
 
 fn unsaid(path: &Path, machine: &str, domain: &str, key: &str, help: &str) -> Problem {

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use super::addresses::{self, Place, Wish};
 use super::desired::{self, Config, Profile};
 use super::devices::{self, Card};
-use super::{Ground, context, written};
+use super::{Ground, context, volumes, written};
 use crate::infra::model::{self, Domain, Machine};
 use crate::infra::problem::Problem;
 
@@ -58,10 +58,13 @@ pub(super) fn machines(
     let place = Place { domain: &home.name, project: &home.project, bridge: &home.bridge, subnet: home.subnet };
     let given = addresses::assign(place, &wishes, ground.holds, problems);
     let all = domain.machines.iter().zip(&cards);
-    all.map(|((name, written), card)| {
-        machine(ground, home, domain, name, written, card, given.get(name.as_str()).copied())
-    })
-    .collect()
+    let machines: Vec<desired::Machine> = all
+        .map(|((name, written), card)| {
+            machine(ground, home, domain, name, written, card, given.get(name.as_str()).copied())
+        })
+        .collect();
+    problems.extend(machines.iter().flat_map(|machine| volumes::check(ground, home, machine)));
+    machines
 }
 
 /// With zones every machine on its domain's bridge has a fixed address; with `base_subnet` only those that write one.
@@ -88,6 +91,9 @@ fn machine(
     if let Some(root) = devices::missing_root(domain, written, &home.pool) {
         devices.insert("root".into(), root);
     }
+    let volumes = volumes::volumes(ground, home, name, written);
+    let (mounts, directories) = volumes::mounts(ground, home, domain, name, written, &volumes);
+    devices.extend(mounts);
     let mut config = config(domain, written);
     config.extend(context::keys(ground, written));
     let protected = config.get("security.protection.delete").is_some_and(|value| value == "true");
@@ -104,6 +110,8 @@ fn machine(
         config,
         devices,
         files: context::files(ground, domain, written),
+        volumes,
+        directories,
         state: written.state,
         state_written: written.state_written,
     };

@@ -17,6 +17,7 @@ mod properties;
 pub(crate) mod sample;
 mod shares;
 mod subnets;
+mod volumes;
 mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +47,17 @@ pub(crate) struct Holds {
     pub(crate) pools: Vec<String>,
     /// Project → the pool that its `default` profile has the root disk on.
     pub(crate) root_pools: BTreeMap<String, String>,
+    /// Storage volumes: (project, volume) → by the pool that one of this name stands on.
+    pub(crate) volumes: BTreeMap<(String, String), BTreeMap<String, HeldVolume>>,
+}
+
+/// A storage volume that stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HeldVolume {
+    /// It has this infrastructure's mark.
+    pub(crate) ours: bool,
+    /// A raw disk.
+    pub(crate) block: bool,
 }
 
 /// A bridge of this infrastructure that stands.

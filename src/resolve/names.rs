@@ -6,8 +6,8 @@ use sha2::{Digest, Sha256};
 
 use super::{domain_path, machine_path};
 use crate::host::facts::Facts;
-use crate::infra::model::Infra;
-use crate::infra::problem::Problem;
+use crate::infra::model::{Domain, Infra};
+use crate::infra::problem::{Path, Problem};
 
 /// What a Linux interface name holds.
 const BRIDGE_MAX: usize = 15;
@@ -42,6 +42,11 @@ impl Names {
     /// The Incus instance of a machine.
     pub(crate) fn instance(&self, machine: &str) -> String {
         format!("{}{machine}", self.prefix)
+    }
+
+    /// A storage volume of a machine: the names of volumes are those of the whole project.
+    pub(crate) fn volume(&self, machine: &str, volume: &str) -> String {
+        format!("{}-{volume}", self.instance(machine))
     }
 
     /// How long a domain's name may be for its bridge to carry all of it.
@@ -90,6 +95,7 @@ pub(super) fn check(infra: &Infra, names: &Names) -> Vec<Problem> {
             owners.insert(bridge, domain);
         }
         problems.extend(written.machines.keys().filter_map(|machine| too_long(names, domain, machine)));
+        problems.extend(one_volume_twice(names, domain, written));
     }
     problems
 }
@@ -100,6 +106,26 @@ fn too_long(names: &Names, domain: &str, machine: &str) -> Option<Problem> {
     let message = format!("`{instance}` has {} characters, and an instance name holds {INSTANCE_MAX}", instance.len());
     let help = format!("take {over} characters off the name, or write `nesting_prefix: false` under `global`");
     Some(Problem::error(machine_path(domain, machine), message).at_key().help(help))
+}
+
+/// `data` of `pro-dev` and `dev-data` of `pro` would be one volume.
+fn one_volume_twice(names: &Names, domain: &str, written: &Domain) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut owners: BTreeMap<String, Path> = BTreeMap::new();
+    for (machine, written) in &written.machines {
+        for volume in written.storage_volumes.keys() {
+            let (name, path) = (names.volume(machine, volume), machine_path(domain, machine));
+            let path = path.to("storage_volumes").to(volume);
+            if let Some(first) = owners.get(&name) {
+                let message = format!("two volumes would be called `{name}` in Incus");
+                let problem = Problem::error(path, message).at_key().also(first.clone(), "the first one");
+                problems.push(problem.help("give one of them another name"));
+            } else {
+                owners.insert(name, path);
+            }
+        }
+    }
+    problems
 }
 
 #[cfg(test)]

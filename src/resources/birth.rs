@@ -11,7 +11,7 @@ use crate::resolve::context;
 /// domain gets in the same way (`usual`, the project's `default` profile) is left out.
 pub(super) fn fields(wanted: &Wanted, usual: Option<&Wanted>) -> Vec<Field> {
     let told = |key: &Key, value: &String| match key {
-        Key::Type | Key::Image | Key::Ephemeral => false,
+        Key::Type | Key::Pool | Key::Image | Key::Ephemeral => false,
         Key::Profiles => value != "default",
         Key::Config(key) if key.starts_with(context::PREFIX) => false,
         Key::Device(..) => usual.is_none_or(|usual| usual.fields.get(key) != Some(value)),

@@ -64,7 +64,7 @@ pub(crate) fn changes(wanted: &Wanted, found: &Found, resource: &dyn Resource, s
 pub(crate) fn marks(wanted: &Wanted, found: &Found, infra: &str, held: &[Change]) -> Marks {
     let mut marks = wanted.marks(infra);
     let was = |key: &Key| found.marks.as_ref().is_some_and(|marks| marks.applied.contains(key));
-    for change in held.iter().filter(|change| !matches!(change.key, Key::Type | Key::Image)) {
+    for change in held.iter().filter(|change| change.key.is_marked()) {
         if was(&change.key) {
             marks.applied.insert(change.key.clone());
         } else {

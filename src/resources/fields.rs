@@ -10,8 +10,10 @@ use crate::incus::edit::Edit;
 /// Where a value stands in an Incus object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Key {
-    /// `container` or `virtual-machine`.
+    /// `container` or `virtual-machine`; of a volume, `filesystem` or `block`.
     Type,
+    /// Where a volume is.
+    Pool,
     /// The image as the file names it, kept as `user.anklume.image`.
     Image,
     Description,
@@ -26,6 +28,11 @@ pub(crate) enum Key {
 pub(crate) type Fields = BTreeMap<Key, String>;
 
 impl Key {
+    /// Is it kept in `user.anklume.applied`? Not what a thing is made as and what no edit sends.
+    pub(crate) fn is_marked(&self) -> bool {
+        !matches!(self, Self::Type | Self::Pool | Self::Image)
+    }
+
     /// The form kept in `user.anklume.applied`.
     fn mark(&self) -> String {
         match self {
@@ -59,6 +66,7 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Type => f.write_str("type"),
+            Self::Pool => f.write_str("pool"),
             Self::Image => f.write_str("image"),
             Self::Description => f.write_str("description"),
             Self::Profiles => f.write_str("profiles"),
@@ -163,7 +171,7 @@ pub(crate) fn edit(changes: &[(Key, Option<String>)], marks: &Marks) -> Edit {
     }
     for (key, value) in changes {
         match (key, value) {
-            (Key::Type, _) => {}
+            (Key::Type | Key::Pool, _) => {}
             (Key::Image, value) => {
                 if let Some(image) = value {
                     edit.set.insert(mark::IMAGE.into(), image.clone());

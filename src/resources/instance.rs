@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::fields::{self, Fields, Key, Marks};
 use super::{Found, FoundInstance, Resource, Status, Wanted, WantedInstance, put_config, put_devices};
-use super::{image, profile};
+use super::{directory, image, profile, volume};
 use crate::incus::call::Call;
 use crate::incus::edit::Edit;
 use crate::incus::server::Server;
@@ -35,6 +35,7 @@ impl Resource for Instances {
         let mut needs = vec![Id::global(Kind::Project, project)];
         needs.extend(profiles.iter().map(|profile| Id::within(Kind::Profile, project, profile)));
         needs.extend(profile::networks(&fields));
+        needs.extend(volume::attached(project, &fields));
         let protected =
             fields.get(&Key::Config("security.protection.delete".into())).is_some_and(|value| value == "true");
         Some(Found {
@@ -255,6 +256,8 @@ fn wanted(domain: &Domain, machine: &Machine) -> Wanted {
     let mut needs = vec![Id::global(Kind::Project, &domain.project)];
     needs.extend(machine.profiles.iter().map(|name| Id::within(Kind::Profile, &domain.project, name)));
     needs.extend(profile::networks(&fields));
+    needs.extend(volume::attached(&domain.project, &fields));
+    needs.extend(machine.directories.iter().map(|directory| directory::id(&directory.path)));
     let address = machine.address.map(|address| format!(", {address}")).unwrap_or_default();
     Wanted {
         id: Id::within(Kind::Instance, &domain.project, &machine.instance),

@@ -3,6 +3,7 @@
 mod birth;
 pub(crate) mod cache;
 pub(crate) mod difference;
+pub(crate) mod directory;
 pub(crate) mod exchange;
 pub(crate) mod fields;
 pub(crate) mod image;
@@ -18,6 +19,7 @@ pub(crate) mod removal;
 mod running;
 pub(crate) mod steps;
 pub(crate) mod target;
+pub(crate) mod volume;
 
 use std::collections::BTreeMap;
 
@@ -69,7 +71,7 @@ impl Wanted {
             infra: infra.to_owned(),
             domain: self.domain.clone(),
             protected: self.protected,
-            applied: self.fields.keys().filter(|key| !matches!(key, Key::Type | Key::Image)).cloned().collect(),
+            applied: self.fields.keys().filter(|key| key.is_marked()).cloned().collect(),
         }
     }
 
@@ -137,7 +139,7 @@ impl Found {
 
 /// A kind of Incus object.
 pub(crate) trait Resource: Sync {
-    /// The API path that lists every one of them, of all projects.
+    /// The API path that lists every one of them, of all projects; of volumes, the pools that they are on.
     fn listing(&self) -> &'static str;
     /// One listed object in its canonical form; `None` for what is no business of ours.
     fn found(&self, listed: &Value) -> Option<Found>;
@@ -154,8 +156,8 @@ pub(crate) trait Resource: Sync {
 }
 
 /// The kinds that are compared, each before those that need it.
-pub(crate) const RESOURCES: [&dyn Resource; 4] =
-    [&project::Projects, &network::Networks, &profile::Profiles, &instance::Instances];
+pub(crate) const RESOURCES: [&dyn Resource; 5] =
+    [&project::Projects, &network::Networks, &profile::Profiles, &volume::Volumes, &instance::Instances];
 
 /// The resource that a thing is of; `None` for what is not compared key by key.
 pub(crate) fn resource(id: &Id) -> Option<&'static dyn Resource> {
@@ -164,8 +166,9 @@ pub(crate) fn resource(id: &Id) -> Option<&'static dyn Resource> {
         Kind::Project => &project::Projects,
         Kind::Network => &network::Networks,
         Kind::Profile => &profile::Profiles,
+        Kind::Volume => &volume::Volumes,
         Kind::Instance => &instance::Instances,
-        Kind::Firewall | Kind::File | Kind::Service | Kind::Image => return None,
+        Kind::Firewall | Kind::File | Kind::Service | Kind::Image | Kind::Directory => return None,
     })
 }
 

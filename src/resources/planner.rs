@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::difference::{self, Change};
 use super::steps::{self, Phase, Step};
 use super::{
-    Found, RESOURCES, Resource, Status, Wanted, birth, exchange, fields, image, instance, removal, resource, running,
-    target,
+    Found, RESOURCES, Resource, Status, Wanted, birth, directory, exchange, fields, image, instance, removal, resource,
+    running, target, volume,
 };
 use crate::firewall::wall::Wall;
 use crate::firewall::{fence, keep};
@@ -48,12 +48,14 @@ pub(crate) fn plan(
     let mut planner = Planner::new(desired, live, server, options);
     planner.fence();
     planner.keep(Phase::Keep, &desired.wall);
+    planner.directories();
     let removal = removal::orphans(&planner.wanted, desired, live, options.prune);
     planner.held.extend(removal.held);
     planner.addresses(&removal.delete);
     for wanted in planner.wanted.clone() {
         planner.thing(&wanted);
     }
+    planner.conflicts.extend(volume::elsewhere(&planner.wanted, live));
     planner.delete(&removal.delete);
     if !planner.conflicts.is_empty() {
         return Err(planner.conflicts);
@@ -145,6 +147,12 @@ impl<'a> Planner<'a> {
             self.steps.extend(actions.into_iter().map(|action| Step::new(action, phase)));
             self.keeping = self.keeping.after(wanted.as_deref());
         }
+    }
+
+    fn directories(&mut self) {
+        let missing = directory::wanted(self.desired).into_iter();
+        let missing = missing.filter(|(path, _)| !self.live.directories.contains(*path));
+        self.steps.extend(missing.map(|(path, domain)| Step::new(directory::creation(path, domain), Phase::Make)));
     }
 
     fn thing(&mut self, wanted: &Wanted) {
@@ -275,16 +283,18 @@ impl<'a> Planner<'a> {
         match wanted.id.kind {
             Kind::Instance => user.id == wanted.id && change.impact == Impact::Restart,
             Kind::Profile => user.needs.contains(&wanted.id) && impact() == Impact::Restart,
+            Kind::Volume => user.needs.contains(&wanted.id) && change.impact == Impact::Restart,
             _ => false,
         }
     }
 
-    /// Which changes are made now, and which wait for a word of the user. What a profile changes restarts its users.
+    /// Which changes are made now, and which wait for a word of the user. What a profile changes
+    /// restarts its users; what a volume takes only unused restarts nobody where nobody uses it.
     fn split(&self, wanted: &Wanted, changes: Vec<Change>, restarted: &[&Found]) -> (Vec<Change>, Vec<Change>) {
         let raised = changes.into_iter().map(|mut change| {
             let restarts = restarted.iter().any(|user| self.restarts(wanted, &change, user));
-            if change.impact == Impact::Live && restarts {
-                change.impact = Impact::Restart;
+            if matches!(change.impact, Impact::Live | Impact::Restart) {
+                change.impact = if restarts { Impact::Restart } else { Impact::Live };
             }
             change
         });

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Found, Wanted, resource};
+use super::{Found, Wanted, resource, volume};
 use crate::incus::live::Live;
 use crate::plan::{Action, Held, Id, Impact, Kind, Verb, Why};
 use crate::resolve::desired::Desired;
@@ -14,6 +14,15 @@ pub(crate) struct Removal<'a> {
     pub(crate) held: Vec<Held>,
 }
 
+impl Removal<'_> {
+    /// Does this stay as it always does: a volume with its data, and what of its project cannot go before it?
+    fn keeps(&self, found: &Found) -> bool {
+        let project = Id::global(Kind::Project, &found.id.project);
+        let kept = |id: &Id| self.held.iter().any(|held| held.why == Why::Kept && held.id == *id);
+        kept(&found.id) || goes_along(found) && kept(&project)
+    }
+}
+
 /// The orphans of an infrastructure.
 pub(crate) fn orphans<'a>(wanted: &[Wanted], desired: &Desired, live: &'a Live, prune: bool) -> Removal<'a> {
     let wanted_ids: BTreeSet<&Id> = wanted.iter().map(|wanted| &wanted.id).collect();
@@ -21,12 +30,14 @@ pub(crate) fn orphans<'a>(wanted: &[Wanted], desired: &Desired, live: &'a Live, 
     let is_orphan =
         |found: &&Found| ours(found, &desired.infra) && !wanted_ids.contains(&found.id) && !left_alone(&found.id);
     let orphans: Vec<&Found> = live.found.values().filter(is_orphan).filter(|found| !goes_along(found)).collect();
+    let (volumes, orphans): (Vec<&Found>, Vec<&Found>) = orphans.into_iter().partition(|found| is_volume(found));
+    let kept = volumes.into_iter().map(|volume| kept(volume, "not in the file; kept with its data"));
     if !prune {
-        let held = orphans.into_iter().map(not_pruned).collect();
+        let held = kept.chain(orphans.into_iter().map(not_pruned)).collect();
         return Removal { delete: Vec::new(), held };
     }
-    let (kept, delete): (Vec<&Found>, Vec<&Found>) = orphans.into_iter().partition(|found| found.protected);
-    let mut removal = Removal { delete, held: kept.into_iter().map(protected).collect() };
+    let (stay, delete): (Vec<&Found>, Vec<&Found>) = orphans.into_iter().partition(|found| found.protected);
+    let mut removal = Removal { delete, held: kept.chain(stay.into_iter().map(protected)).collect() };
     still_needed(&mut removal, wanted, live);
     removal.delete.sort_by_key(|found| std::cmp::Reverse((found.id.kind, found.id.clone())));
     removal
@@ -34,9 +45,16 @@ pub(crate) fn orphans<'a>(wanted: &[Wanted], desired: &Desired, live: &'a Live, 
 
 /// What a user named to be destroyed, of all that is ours: `pick` says which, `force` is the word for protected ones.
 pub(crate) fn named<'a>(live: &'a Live, infra: &str, pick: impl Fn(&Found) -> bool, force: bool) -> Removal<'a> {
-    let picked = live.found.values().filter(|found| ours(found, infra) && !goes_along(found) && pick(found));
-    let (delete, kept): (Vec<&Found>, Vec<&Found>) = picked.partition(|found| force || !found.protected);
-    let mut removal = Removal { delete, held: kept.into_iter().map(protected).collect() };
+    let ours = || live.found.values().filter(|found| ours(found, infra) && !goes_along(found));
+    let picked = ours().filter(|found| !is_volume(found) && pick(found));
+    let (delete, stay): (Vec<&Found>, Vec<&Found>) = picked.partition(|found| force || !found.protected);
+    // Those of the machines that go, too: whoever deletes a machine is told where its data is.
+    let is_left_behind =
+        |volume: &&Found| pick(volume) || delete.iter().any(|machine| machine.needs.contains(&volume.id));
+    let volumes = ours().filter(|found| is_volume(found)).filter(is_left_behind);
+    let kept = volumes.map(|volume| kept(volume, "kept with its data"));
+    let held = kept.chain(stay.into_iter().map(protected)).collect();
+    let mut removal = Removal { delete, held };
     still_needed(&mut removal, &[], live);
     removal.delete.sort_by_key(|found| std::cmp::Reverse((found.id.kind, found.id.clone())));
     removal
@@ -49,6 +67,15 @@ fn ours(found: &Found, infra: &str) -> bool {
 /// A project's `default` profile can be neither made nor deleted: it goes with its project.
 fn goes_along(found: &Found) -> bool {
     found.id.kind == Kind::Profile && found.id.name == "default"
+}
+
+fn is_volume(found: &Found) -> bool {
+    found.id.kind == Kind::Volume
+}
+
+fn kept(volume: &Found, how: &str) -> Held {
+    let by_hand = volume::deletion_by_hand(&volume.id);
+    held(volume, Why::Kept, format!("{how}; `{by_hand}` deletes it"))
 }
 
 fn domain(found: &Found) -> String {
@@ -78,10 +105,12 @@ fn still_needed(removal: &mut Removal<'_>, wanted: &[Wanted], live: &Live) {
         let going: BTreeSet<&Id> = removal.delete.iter().map(|found| &found.id).collect();
         let user_of = |id: &Id| {
             let stays = live.found.values().filter(|user| !going.contains(&user.id) && !goes_with(user, &going));
-            stays.into_iter().find(|user| match wanted.iter().find(|wanted| wanted.id == user.id) {
+            let users = stays.filter(|user| match wanted.iter().find(|wanted| wanted.id == user.id) {
                 Some(wanted) => wanted.needs.contains(id),
                 None => user.needs.contains(id),
-            })
+            });
+            // Rather one that need not stay.
+            users.min_by_key(|user| removal.keeps(user))
         };
         let (stay, go): (Vec<_>, Vec<_>) =
             removal.delete.iter().map(|found| (*found, user_of(&found.id))).partition(|(_, user)| user.is_some());
@@ -89,8 +118,12 @@ fn still_needed(removal: &mut Removal<'_>, wanted: &[Wanted], live: &Live) {
             return;
         }
         let stay = stay.into_iter().filter_map(|(found, user)| user.map(|user| (found, user)));
-        let held = stay.map(|(found, user)| held(found, Why::Refused, format!("still needed by {}", user.id)));
-        removal.held.extend(held.collect::<Vec<_>>());
+        let held = stay.map(|(found, user)| {
+            let why = if removal.keeps(user) { Why::Kept } else { Why::Refused };
+            held(found, why, format!("still needed by {}", user.id))
+        });
+        let held: Vec<Held> = held.collect();
+        removal.held.extend(held);
         removal.delete = go.into_iter().map(|(found, _)| found).collect();
     }
 }
