@@ -8,19 +8,31 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::desired::Desired;
-use super::sample::{applied, domain, find, infra, machine, resolved, sound_over};
+use super::sample::{applied, data, domain, find, infra, machine, resolved, share, sound_over, volume};
 use super::{Holds, enabled, resolve};
 use crate::host::facts::Facts;
 use crate::infra::model::{Addressing, Domain, Infra, Machine, TrustLevel};
+use crate::resources::directory;
 
 const LEVELS: [TrustLevel; 5] =
     [TrustLevel::Admin, TrustLevel::Trusted, TrustLevel::SemiTrusted, TrustLevel::Untrusted, TrustLevel::Disposable];
 
+/// What a machine keeps and sees, of each kind so many.
+fn stores(machine: &mut Machine, volumes: usize, data_count: usize) {
+    for number in 0..volumes {
+        machine.storage_volumes.insert(format!("v{number}"), volume(&format!("/v/{number}")));
+    }
+    for number in 0..data_count {
+        machine.persistent_data.insert(format!("d{number}"), data(&format!("/d/{number}")));
+    }
+}
+
 /// A domain of few zones and few written ids, so that they meet; host parts of written addresses are unique.
 fn a_domain() -> impl Strategy<Value = Domain> {
     let written = btree_set(prop_oneof![1..=8u8, 90..=253u8], 0..4);
-    let parts = (0..6usize, written, 0..3usize, option::weighted(0.3, 0..6u8), prop::bool::weighted(0.9));
-    parts.prop_map(|(free, written, level, subnet_id, enabled)| {
+    let stored = vec((0..3usize, 0..3usize), 0..6);
+    let parts = (0..6usize, written, 0..3usize, option::weighted(0.3, 0..6u8), prop::bool::weighted(0.9), stored);
+    parts.prop_map(|(free, written, level, subnet_id, enabled, stored)| {
         let mut made = domain([]);
         made.machines.extend((0..free).map(|number| (format!("free{number}"), machine())));
         let fixed = |part: u8| (format!("fixed{part}"), Machine { host_part: Some(part), ..machine() });
@@ -29,13 +41,17 @@ fn a_domain() -> impl Strategy<Value = Domain> {
             let (name, machine) = fixed(part);
             made.machines.shift_insert(if position % 2 == 0 { 0 } else { made.machines.len() }, name, machine);
         }
+        for (machine, (volumes, data)) in made.machines.values_mut().zip(stored) {
+            stores(machine, volumes, data);
+        }
         Domain { trust_level: LEVELS[level], subnet_id, enabled, ..made }
     })
 }
 
 /// Up to eight domains; written ids that are taken in the zone already are left out, names are unique everywhere.
 fn an_infra() -> impl Strategy<Value = Infra> {
-    (btree_map("[a-z]{1,12}", a_domain(), 0..8), any::<bool>()).prop_map(|(domains, reversed)| {
+    let parts = (btree_map("[a-z]{1,12}", a_domain(), 0..8), any::<bool>(), vec(any::<bool>(), 0..8));
+    parts.prop_map(|(domains, reversed, shared)| {
         let mut all: Vec<(String, Domain)> = domains.into_iter().collect();
         if reversed {
             all.reverse();
@@ -46,6 +62,9 @@ fn an_infra() -> impl Strategy<Value = Infra> {
             domain.subnet_id = domain.subnet_id.filter(|id| taken.insert((domain.trust_level, *id)));
             domain.machines = domain.machines.into_iter().map(|(own, one)| (format!("{name}-{own}"), one)).collect();
             made.domains.insert(name, domain);
+        }
+        for (name, writes) in made.domains.keys().zip(shared) {
+            made.shared_volumes.insert(format!("of-{name}"), share([(name.as_str(), writes)]));
         }
         made
     })
@@ -100,6 +119,40 @@ proptest! {
                 if let Some(part) = written.host_part {
                     prop_assert_eq!(find(&desired, machine).address.unwrap().octets()[3], part);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn every_disk_has_a_source_that_is_made_and_a_path_of_its_own(infra in an_infra()) {
+        let (desired, _) = resolved(&infra);
+        let directories = directory::wanted(&desired);
+        for domain in &desired.domains {
+            let volumes: Vec<_> = domain.machines.iter().flat_map(|one| &one.volumes).collect();
+            let names: BTreeSet<_> = volumes.iter().map(|volume| &volume.name).collect();
+            prop_assert_eq!(names.len(), volumes.len());
+            for machine in &domain.machines {
+                let disks: Vec<_> = machine.devices.values().filter(|device| device["type"] == "disk").collect();
+                let paths: BTreeSet<_> = disks.iter().map(|disk| &disk["path"]).collect();
+                prop_assert_eq!(paths.len(), disks.len());
+                for disk in disks {
+                    let source = &disk["source"];
+                    let is_volume = machine.volumes.iter().any(|one| one.name == *source && one.pool == disk["pool"]);
+                    prop_assert!(is_volume || directories.contains_key(source.as_str()), "{source}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_default_pool_moves_no_volume(infra in an_infra(), pool in "[a-z]{3}") {
+        let (before, _) = resolved(&infra);
+        let mut infra = infra;
+        infra.global.default_pool = Some(pool);
+        let after = sound_over(&infra, &applied(&before));
+        for (before, after) in before.domains.iter().zip(&after.domains) {
+            for (before, after) in before.machines.iter().zip(&after.machines) {
+                prop_assert_eq!(&before.volumes, &after.volumes);
             }
         }
     }

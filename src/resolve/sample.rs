@@ -6,11 +6,11 @@ use indexmap::IndexMap;
 
 use super::Holds;
 use super::desired::{Desired, Machine as Wanted};
-use super::{HeldBridge, resolve};
+use super::{HeldBridge, HeldVolume, resolve};
 use crate::host::facts::Facts;
 use crate::infra::model::{
-    Addressing, AiAccess, AiProvider, CloudInit, Domain, FirewallMode, Global, GpuPolicy, Infra, Machine, Policy,
-    Profile, RunState, TrustLevel,
+    Addressing, AiAccess, AiProvider, CloudInit, Domain, FirewallMode, Global, GpuPolicy, Infra, Machine,
+    PersistentData, Policy, Profile, RunState, SharedVolume, TrustLevel, Volume,
 };
 use crate::infra::problem::{Level, Problem};
 
@@ -106,6 +106,21 @@ pub(crate) fn policy(from: &str, to: &str) -> Policy {
     }
 }
 
+/// A volume with files, seen at this path.
+pub(super) fn volume(path: &str) -> Volume {
+    Volume { pool: None, size: None, path: Some(path.into()), config: IndexMap::new(), block: false }
+}
+
+/// Persistent data, seen at this path.
+pub(super) fn data(path: &str) -> PersistentData {
+    PersistentData { path: path.into(), readonly: false }
+}
+
+/// A shared volume for these consumers, each with the word whether it may write.
+pub(super) fn share<const N: usize>(consumers: [(&str, bool); N]) -> SharedVolume {
+    SharedVolume { source: None, path: None, shift: true, propagate: false, consumers: named(consumers) }
+}
+
 /// A map of the file, in the order given.
 pub(crate) fn named<'a, T>(entries: impl IntoIterator<Item = (&'a str, T)>) -> IndexMap<String, T> {
     entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
@@ -141,6 +156,11 @@ pub(crate) fn applied(desired: &Desired) -> Holds {
         let held = HeldBridge { domain: Some(domain.name.clone()), subnet: Some(domain.subnet) };
         holds.bridges.insert(domain.bridge.clone(), held);
         for machine in &domain.machines {
+            for volume in &machine.volumes {
+                let at = (domain.project.clone(), volume.name.clone());
+                let held = HeldVolume { ours: true, block: volume.block };
+                holds.volumes.entry(at).or_default().insert(volume.pool.clone(), held);
+            }
             if let Some(address) = machine.address {
                 let at = (domain.project.clone(), machine.instance.clone());
                 holds.addresses.insert(at, (domain.bridge.clone(), address));

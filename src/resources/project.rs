@@ -34,8 +34,7 @@ impl Resource for Projects {
         if name == "default" {
             return None;
         }
-        let mut fields = fields::listed(listed);
-        fields.retain(|key, _| !matches!(key, Key::Config(key) if key.starts_with("features.")));
+        let fields = fields::listed(listed);
         let marks = Marks::read(listed);
         let protected = marks.as_ref().is_some_and(|marks| marks.protected);
         Some(Found { id: Id::global(Kind::Project, name), marks, fields, protected, needs: Vec::new(), instance: None })
