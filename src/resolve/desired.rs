@@ -14,7 +14,7 @@ pub(crate) type Config = BTreeMap<String, String>;
 pub(crate) type Devices = BTreeMap<String, Config>;
 
 /// The whole of what is wanted.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Desired {
     /// `project_name`, the mark of ownership.
     pub(crate) infra: String,

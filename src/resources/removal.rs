@@ -148,3 +148,107 @@ pub(crate) fn action(found: &Found) -> Action {
         after: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::fields::Marks;
+    use crate::resources::{FoundInstance, Status};
+
+    fn found(id: Id, needs: &[Id]) -> Found {
+        Found {
+            id,
+            marks: Some(Marks { infra: "home".into(), domain: "pro".into(), ..Marks::default() }),
+            fields: super::super::fields::Fields::new(),
+            protected: false,
+            needs: needs.to_vec(),
+            instance: None,
+        }
+    }
+
+    fn project() -> Id {
+        Id::global(Kind::Project, "pro")
+    }
+
+    fn bridge() -> Id {
+        Id::global(Kind::Network, "net-pro")
+    }
+
+    fn dev() -> Id {
+        Id::within(Kind::Instance, "pro", "pro-dev")
+    }
+
+    fn volume() -> Id {
+        volume::id("pro", "default", "pro-dev-data")
+    }
+
+    /// A domain with one machine, whose volume holds data, and a bridge that the project's `default` profile needs.
+    fn live() -> Live {
+        let mut machine = found(dev(), &[project(), bridge(), volume()]);
+        machine.instance = Some(FoundInstance { vm: false, status: Status::Running });
+        let profile = Id::within(Kind::Profile, "pro", "default");
+        let all = [
+            found(project(), &[]),
+            found(bridge(), &[]),
+            found(profile, &[project(), bridge()]),
+            found(volume(), &[project()]),
+            machine,
+        ];
+        Live { found: all.into_iter().map(|found| (found.id.clone(), found)).collect(), ..Live::empty() }
+    }
+
+    fn deleted(removal: &Removal<'_>) -> Vec<Id> {
+        removal.delete.iter().map(|found| found.id.clone()).collect()
+    }
+
+    fn held(removal: &Removal<'_>) -> Vec<(Id, Why)> {
+        let mut held: Vec<_> = removal.held.iter().map(|held| (held.id.clone(), held.why)).collect();
+        held.sort();
+        held
+    }
+
+    fn pruned(live: &Live, prune: bool) -> Removal<'_> {
+        let desired = Desired { infra: "home".into(), ..Desired::default() };
+        orphans(&[], &desired, live, prune)
+    }
+
+    #[test]
+    fn a_volume_stays_and_its_project_and_bridge_with_it() {
+        let live = live();
+        let all_kept = [(project(), Why::Kept), (bridge(), Why::Kept), (volume(), Why::Kept)];
+        for removal in [pruned(&live, true), named(&live, "home", |_| true, true)] {
+            assert_eq!((deleted(&removal), held(&removal)), (vec![dev()], all_kept.to_vec()));
+        }
+        let told = &pruned(&live, false).held;
+        let of_volume = told.iter().find(|held| held.id == volume()).unwrap();
+        assert_eq!(
+            of_volume.message,
+            "not in the file; kept with its data; `incus storage volume delete default pro-dev-data --project pro` deletes it"
+        );
+    }
+
+    #[test]
+    fn without_a_volume_the_whole_domain_goes() {
+        let mut live = live();
+        live.found.remove(&volume());
+        assert_eq!(deleted(&pruned(&live, true)), [dev(), bridge(), project()]);
+    }
+
+    #[test]
+    fn whoever_deletes_a_machine_is_told_of_the_volume_it_leaves() {
+        let live = live();
+        let removal = named(&live, "home", |found| found.id == dev(), false);
+        assert_eq!((deleted(&removal), held(&removal)), (vec![dev()], vec![(volume(), Why::Kept)]));
+    }
+
+    #[test]
+    fn what_somebody_else_made_in_the_project_is_told_before_the_volume() {
+        let mut live = live();
+        let mut other = found(Id::within(Kind::Instance, "pro", "pet"), &[project()]);
+        other.marks = None;
+        live.found.insert(other.id.clone(), other);
+        let removal = pruned(&live, true);
+        let of_project = removal.held.iter().find(|held| held.id == project()).unwrap();
+        assert_eq!((of_project.why, of_project.message.as_str()), (Why::Refused, "still needed by instance pet"));
+    }
+}
