@@ -115,8 +115,9 @@ fn edit_network(state: &mut State, name: &str, object: Object) -> Change {
 }
 
 fn put_network(state: &mut State, name: &str, object: Object) -> Change {
-    let known =
-        |key: &String| ["ipv4.", "ipv6.", "bridge.", "dns.", "user."].iter().any(|start| key.starts_with(start));
+    let known = |key: &String| {
+        ["ipv4.", "ipv6.", "bridge.", "dns.", "raw.dnsmasq", "user."].iter().any(|start| key.starts_with(start))
+    };
     if let Some(key) = object.config.keys().find(|key| !known(key)) {
         return Err(format!("Invalid option for network \"{name}\" option \"{key}\""));
     }
