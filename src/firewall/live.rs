@@ -149,7 +149,12 @@ fn levelled(mut value: Value) -> Value {
     steady(&mut value);
     match value {
         Value::Array(items) => Value::Array(items.into_iter().map(levelled).collect()),
-        Value::Object(fields) => {
+        Value::Object(mut fields) => {
+            if fields.get("left").is_some_and(is_protocol)
+                && let Some(right) = fields.get_mut("right")
+            {
+                name_protocols(right);
+            }
             let fields = fields.into_iter().map(|(name, field)| {
                 let field = levelled(field);
                 match name.as_str() {
@@ -161,6 +166,27 @@ fn levelled(mut value: Value) -> Value {
             Value::Object(fields.collect())
         }
         other => other,
+    }
+}
+
+/// `meta l4proto`, `ct protocol`
+fn is_protocol(left: &Value) -> bool {
+    left.pointer("/meta/key").is_some_and(|key| key == "l4proto")
+        || left.pointer("/ct/key").is_some_and(|key| key == "protocol")
+}
+
+/// Without `/etc/protocols`, as on a small host, nft prints their numbers.
+fn name_protocols(right: &mut Value) {
+    const NAMES: [(u64, &str); 4] = [(1, "icmp"), (6, "tcp"), (17, "udp"), (58, "ipv6-icmp")];
+    match right {
+        Value::Array(items) => items.iter_mut().for_each(name_protocols),
+        Value::Object(fields) => fields.values_mut().for_each(name_protocols),
+        Value::Number(number) => {
+            if let Some((_, name)) = NAMES.iter().find(|(one, _)| number.as_u64() == Some(*one)) {
+                *right = Value::String((*name).to_owned());
+            }
+        }
+        _ => {}
     }
 }
 
@@ -238,6 +264,12 @@ mod tests {
         assert_eq!(state(r#""related""#), state(r#"["related"]"#));
         assert_eq!(state(r#"["related", "established"]"#), state(r#"["established", "related"]"#));
         assert_ne!(state(r#""related""#), state(r#""established""#));
+        let protocol = |right: &str| {
+            live(&format!(
+                r#"[{{"match": {{"op": "==", "left": {{"meta": {{"key": "l4proto"}}}}, "right": {right}}}}}]"#
+            ))
+        };
+        assert_eq!(protocol(r#"{"set": [17, 6]}"#), protocol(r#"{"set": ["tcp", "udp"]}"#));
         assert_eq!(live(r#"[{"counter": {"packets": 7, "bytes": 9}}, {"drop": null}]"#), live(r#"[{"drop": null}]"#));
     }
 

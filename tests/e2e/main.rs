@@ -9,6 +9,7 @@ mod harness;
 mod images;
 mod limits;
 mod neighbours;
+mod nesting;
 mod run_state;
 mod walls;
 mod whole;
