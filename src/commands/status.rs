@@ -19,7 +19,12 @@ pub(crate) async fn run(global: &Global, args: &StatusArgs, ui: Ui) -> Result<Ex
     let (ground, instances) = tokio::join!(Ground::read(global, false, ui), json(&ThisHost, &deep));
     let ground = ground?;
     let instances = instances.context("Incus cannot be read")?;
-    let plan = planner::plan(&ground.desired, &ground.live, None, &Options::default()).map_err(conflicts)?;
+    let plan = |restart| {
+        let options = Options { restart, ..Options::default() };
+        planner::plan(&ground.desired, &ground.live, None, &options)
+    };
+    // What cannot even be planned while machines run differs all the same.
+    let plan = plan(false).or_else(|_| plan(true)).map_err(conflicts)?;
     let status = Status::new(&ground.desired, &ground.live, &plan, &instances);
     ui.print(match args.format {
         Format::Text => status.text(&ui.out),

@@ -152,6 +152,11 @@ fn name_of(device: &str) -> Key {
     Key::Device(device.to_owned(), "name".into())
 }
 
+/// Has a machine a static address on this bridge?
+pub(crate) fn has_seat_on(found: &Found, bridge: &Id) -> bool {
+    bridge.kind == Kind::Network && seats(&found.fields).any(|(_, (network, _))| network == bridge.name)
+}
+
 /// The NICs with a static address: device, bridge and address.
 fn seats(fields: &Fields) -> impl Iterator<Item = (&str, Seat<'_>)> {
     fields.iter().filter_map(|(key, address)| match key {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::difference::Change;
 use super::fields::{self, Fields, Key, Marks};
+use super::planner::Conflict;
 use super::{Found, Resource, Wanted};
 use crate::incus::call::Call;
 use crate::incus::edit::Edit;
@@ -55,9 +57,31 @@ impl Resource for Networks {
         vec![Call::incus(["network", "delete", &found.id.name, "--project", "default"])]
     }
 
+    // A bridge that moves takes its machines along; they are looked at where it is known which they are.
     fn impact(&self, _key: &Key, _wanted: &Wanted, _found: &Found, _server: Option<&Server>) -> Impact {
         Impact::Live
     }
+}
+
+/// The key whose change moves a bridge to another network.
+pub(super) fn address() -> Key {
+    Key::Config("ipv4.address".into())
+}
+
+/// A bridge that is to move under machines that run: half of it cannot wait, since their addresses are in its network.
+pub(super) fn moved(wanted: &Wanted, held: &Change, users: &[&Found]) -> Option<Conflict> {
+    let names: Vec<&str> = users.iter().map(|user| user.id.name.as_str()).collect();
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "no network".into());
+    (wanted.id.kind == Kind::Network && held.key == address()).then(|| Conflict {
+        message: format!(
+            "{} moves from {} to {}, and {} on it must restart for it",
+            wanted.id,
+            text(&held.before),
+            text(&held.after),
+            names.join(", ")
+        ),
+        help: "`anklume apply --restart` moves it and them".into(),
+    })
 }
 
 fn wanted(domain: &Domain) -> Wanted {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::difference::{self, Change};
 use super::steps::{self, Phase, Step};
 use super::{
-    Found, RESOURCES, Resource, Status, Wanted, birth, directory, exchange, fields, image, instance, removal, resource,
-    running, target, volume,
+    Found, RESOURCES, Resource, Status, Wanted, birth, directory, exchange, fields, image, instance, network, removal,
+    resource, running, target, volume,
 };
 use crate::firewall::wall::Wall;
 use crate::firewall::{fence, keep};
@@ -236,6 +236,7 @@ impl<'a> Planner<'a> {
         let changes = difference::changes(wanted, found, resource, self.server);
         let restarted = self.restarted(wanted, &changes);
         let (now, held) = self.split(wanted, changes, &restarted);
+        self.conflicts.extend(held.iter().filter_map(|change| network::moved(wanted, change, &restarted)));
         self.held.extend(difference::held(wanted, &held));
         let marks = difference::marks(wanted, found, &self.desired.infra, &held);
         let restarts = now.iter().any(|change| change.impact == Impact::Restart);
@@ -284,8 +285,16 @@ impl<'a> Planner<'a> {
             Kind::Instance => user.id == wanted.id && change.impact == Impact::Restart,
             Kind::Profile => user.needs.contains(&wanted.id) && impact() == Impact::Restart,
             Kind::Volume => user.needs.contains(&wanted.id) && change.impact == Impact::Restart,
+            Kind::Network => change.key == network::address() && self.is_on(user, &wanted.id),
             _ => false,
         }
+    }
+
+    /// Has a machine of ours a NIC on this bridge, of its own or by a profile?
+    fn is_on(&self, user: &Found, bridge: &Id) -> bool {
+        let ours = user.marks.as_ref().is_some_and(|marks| marks.infra == self.desired.infra);
+        let mut profiles = user.needs.iter().filter_map(|need| self.live.found.get(need));
+        ours && (user.needs.contains(bridge) || profiles.any(|profile| profile.needs.contains(bridge)))
     }
 
     /// Which changes are made now, and which wait for a word of the user. What a profile changes

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::difference::Change;
+use super::exchange;
 use super::fields::Key;
 use super::instance::Instances;
 use super::{Found, Resource, Wanted};
@@ -16,7 +17,10 @@ use crate::resolve::context::PREFIX;
 /// already, and starts with the change of its own.
 pub(super) fn around(wanted: &Wanted, edits: Vec<Call>, restarted: &[&Found], released: &BTreeSet<Id>) -> Vec<Call> {
     let stays_down = wanted.instance.as_ref().is_some_and(|instance| instance.state == RunState::Stopped);
-    let waits = |found: &&&Found| released.contains(&found.id) && found.id != wanted.id;
+    // A machine with a static address on a bridge that moves restarts when it gets another one.
+    let waits = |found: &&&Found| {
+        (released.contains(&found.id) && found.id != wanted.id) || exchange::has_seat_on(found, &wanted.id)
+    };
     let restarted: Vec<&Found> = restarted.iter().filter(|found| !waits(found)).copied().collect();
     let stands = |found: &&&Found| released.contains(&found.id) || found.is_ephemeral();
     let mut calls: Vec<Call> =
