@@ -143,6 +143,17 @@ impl Bed {
         Plan(self.anklume(&[&["plan", "--format", "json"], more].concat()).json())
     }
 
+    /// The file becomes this one: the plan is exactly these actions (sorted), is made, and nothing is left to do.
+    #[track_caller]
+    pub(crate) fn turns(&self, infra: &str, more: &[&str], actions: &[&str]) -> Plan {
+        self.infra(infra);
+        let plan = self.plan(more);
+        assert_eq!(plan.sorted(), actions, "{:#}", plan.0);
+        self.apply(more);
+        self.plan_is_empty();
+        plan
+    }
+
     /// Starts anklume and comes back at once.
     pub(crate) fn start_anklume(&self, args: &[&str]) -> Running<'_> {
         self.start(&format!("exec {ANKLUME} {}", args.join(" ")))
@@ -241,14 +252,32 @@ impl Bed {
         }
     }
 
-    /// Everything that Incus and the kernel hold, as text: nothing may have been written when it is the same as before.
+    /// Everything that Incus and the kernel hold, as text.
     pub(crate) fn everything(&self) -> String {
-        let listing = "for kind in projects networks 'profiles?all-projects=true&' 'instances?all-projects=true&' \
-             'images?project=default&' storage-pools; do
-               case $kind in *\\?*) ;; *) kind=$kind?;; esac
-               incus query \"/1.0/${kind}recursion=1\"
-             done; nft list ruleset; ls -R /run/anklume /var/lib/anklume /srv 2>/dev/null | grep -v lock || true";
-        self.sh(listing).ok().stdout
+        let kinds = ["projects", "networks", "profiles?all-projects=true", "instances?all-projects=true"]
+            .into_iter()
+            .chain(["images?project=default", "storage-pools", "network-acls", "network-zones"]);
+        let mut text = String::new();
+        for kind in kinds {
+            let recursion = if kind.contains('?') { "&recursion=1" } else { "?recursion=1" };
+            let mut listed = self.incus(&format!("/1.0/{kind}{recursion}"));
+            // Who uses a thing follows from the users, and comes in any order.
+            for one in listed.as_array_mut().into_iter().flatten() {
+                one["used_by"].take();
+            }
+            text.push_str(&format!("{kind}: {listed:#}\n"));
+        }
+        let rest = "nft list ruleset; ls -R /run/anklume /var/lib/anklume /etc/anklume /srv 2>/dev/null | grep -v lock || true";
+        text + &self.sh(rest).ok().stdout
+    }
+
+    /// Nothing was written since then.
+    #[track_caller]
+    pub(crate) fn is_unchanged(&self, before: &str) {
+        let after = self.everything();
+        let new: Vec<&str> = after.lines().filter(|line| !before.lines().any(|old| old == *line)).collect();
+        let gone: Vec<&str> = before.lines().filter(|line| !after.lines().any(|new| new == *line)).collect();
+        assert!(after == before, "something was written: new {new:#?}, gone {gone:#?}");
     }
 
     fn beside(&self) -> String {
