@@ -138,9 +138,12 @@ impl Ground {
         let server = Server::read(&ThisHost).await.context("the Incus server cannot be asked")?;
         let plan = planner::plan(&self.desired, &self.live, Some(&server), options).map_err(conflicts)?;
         let mut problems = preflight::problems(&self.desired, &plan, &server);
-        let (images, table) =
-            tokio::join!(preflight::missing_images(&self.desired, &plan), preflight::dry_run(&self.desired, &plan));
-        problems.extend(images);
+        let (images, volumes, table) = tokio::join!(
+            preflight::missing_images(&self.desired, &plan),
+            preflight::overfull(&self.desired, &plan),
+            preflight::dry_run(&self.desired, &plan),
+        );
+        problems.extend(images.into_iter().chain(volumes));
         say_problems(&self.loaded, &problems, ui)?;
         table?;
         Ok(plan)

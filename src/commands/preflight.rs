@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 
 use crate::firewall::fence;
-use crate::incus::door::{CallError, Host, ThisHost};
+use crate::incus::call::Call;
+use crate::incus::door::{CallError, Host, ThisHost, json};
 use crate::incus::server::{KnownKey, Server};
+use crate::infra::bytes;
 use crate::infra::near::nearest;
 use crate::infra::problem::{Path, Problem};
-use crate::plan::{Id, Kind, Plan, Verb};
-use crate::resolve::desired::{Config, Desired, Devices, Domain, Machine};
-use crate::resources::image;
+use crate::plan::{Action, Field, Id, Kind, Plan, Verb};
+use crate::resolve::desired::{Config, Desired, Devices, Domain, Machine, Volume};
+use crate::resources::{image, volume};
 
 /// Problems that the server's answers show: unknown keys, machines that it cannot run, images that are not there.
 pub(crate) fn problems(desired: &Desired, plan: &Plan, server: &Server) -> Vec<Problem> {
@@ -121,6 +123,48 @@ fn has_gpu(devices: &Devices) -> bool {
     devices.values().any(|device| device.get("type").is_some_and(|kind| kind == "gpu"))
 }
 
+/// Volumes that hold more than they are to hold. Incus 6.0.4 begins all the same with btrfs, and fails halfway ("Disk
+/// quota exceeded"): nothing can be written then, and no other size be set, until enough was deleted.
+pub(crate) async fn overfull(desired: &Desired, plan: &Plan) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for action in &plan.actions {
+        let Some((size, (at, volume))) = shrunk_to(action).zip(volume_of(desired, &action.id)) else { continue };
+        // Not every driver counts, and none has to: Incus says then whether it can be done.
+        let state = json(&ThisHost, &Call::query(volume::state_of(&action.id))).await.unwrap_or_default();
+        let used = state["usage"]["used"].as_f64().filter(|used| Some(*used) > bytes(size));
+        problems.extend(used.map(|used| {
+            let message = format!("`{}` holds {:.0} MiB, more than {size}", volume.device, used / 1_048_576.0);
+            let problem = Problem::error(at.to("size"), message);
+            problem.help("write a larger size, or delete some of what is in it first")
+        }));
+    }
+    problems
+}
+
+/// The size that a volume which stands gets, where that may be less than it has.
+fn shrunk_to(action: &Action) -> Option<&String> {
+    let size = |text: &Option<String>| text.as_deref().and_then(bytes);
+    let shrinks = |field: &&Field| match (size(&field.before), size(&field.after)) {
+        (Some(before), Some(after)) => after < before,
+        (None, Some(_)) => true,
+        (_, None) => false,
+    };
+    let stands = action.id.kind == Kind::Volume && action.verb != Verb::Create;
+    let mut sizes = action.fields.iter().filter(|field| stands && field.key == "size");
+    sizes.find(shrinks).and_then(|field| field.after.as_ref())
+}
+
+/// The volume of that name, and where it is written.
+fn volume_of<'d>(desired: &'d Desired, id: &Id) -> Option<(Path, &'d Volume)> {
+    let machines = desired.domains.iter().flat_map(|domain| domain.machines.iter().map(move |one| (domain, one)));
+    let mut volumes =
+        machines.flat_map(|(domain, machine)| machine.volumes.iter().map(move |volume| (domain, machine, volume)));
+    let (domain, machine, volume) =
+        volumes.find(|(domain, _, volume)| volume::id(&domain.project, &volume.pool, &volume.name) == *id)?;
+    let at = Path::of(["domains", &domain.name, "machines", &machine.name, "storage_volumes", &volume.device]);
+    Some((at, volume))
+}
+
 /// Asks the kernel whether it would take the table of this plan.
 pub(crate) async fn dry_run(desired: &Desired, plan: &Plan) -> Result<()> {
     if plan.actions.iter().any(|action| action.id.kind == Kind::Firewall) {
@@ -174,4 +218,42 @@ fn missing(image: &str, vm: bool, at: Path, answer: Result<Vec<u8>, CallError>) 
         (format!("the image `{image}` cannot be asked for: {said}"), help)
     };
     Some(Problem::error(at, message).help(help))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Impact;
+
+    fn resized(verb: Verb, before: Option<&str>, after: Option<&str>) -> Action {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        let field = Field { key: "size".into(), before: text(before), after: text(after), impact: Impact::Live };
+        Action {
+            id: volume::id("pro", "default", "pro-dev-data"),
+            domain: "pro".into(),
+            verb,
+            fields: vec![field],
+            impact: Impact::Live,
+            note: String::new(),
+            heavy: false,
+            calls: Vec::new(),
+            after: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_volume_is_asked_what_it_holds_only_before_it_may_shrink() {
+        let cases = [
+            (Verb::Update, Some("1GiB"), Some("1023MiB"), true),
+            (Verb::Update, Some("1GiB"), Some("1024MiB"), false),
+            (Verb::Update, Some("1GiB"), Some("2GiB"), false),
+            (Verb::Update, Some("1GiB"), None, false),
+            (Verb::Adopt, None, Some("1GiB"), true),
+            (Verb::Create, None, Some("1GiB"), false),
+        ];
+        for (verb, before, after, asked) in cases {
+            let action = resized(verb, before, after);
+            assert_eq!(shrunk_to(&action).is_some(), asked, "{verb:?} {before:?} -> {after:?}");
+        }
+    }
 }

@@ -106,6 +106,12 @@ pub(crate) fn listing_of(pool: &Value) -> Option<(String, String)> {
     pool["used_by"].as_array()?.iter().any(is_volume).then(|| (name.to_owned(), path))
 }
 
+/// What it holds now.
+pub(crate) fn state_of(id: &Id) -> String {
+    let (pool, name) = parts(id);
+    format!("/1.0/storage-pools/{pool}/volumes/custom/{name}/state?project={}", id.project)
+}
+
 /// The volumes that an instance's disks are.
 pub(super) fn attached<'f>(project: &'f str, fields: &'f Fields) -> impl Iterator<Item = Id> + 'f {
     fields.iter().filter_map(move |(key, source)| match key {

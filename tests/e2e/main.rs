@@ -12,5 +12,6 @@ mod limits;
 mod neighbours;
 mod nesting;
 mod run_state;
+mod volumes;
 mod walls;
 mod whole;
