@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::firewall::explain::traffic::Traffic;
 use crate::ui::Color;
 
 /// Compartments on a Linux host: isolated domains of Incus containers and virtual machines, declared in one file.
@@ -252,6 +253,11 @@ pub(crate) enum FirewallCommand {
         #[arg(value_name = "FILE")]
         to: Option<PathBuf>,
     },
+    /// Tell whether one end may talk to another, and which policy and which rule says so
+    #[command(
+        after_help = "Exit code: 0 when all of what is asked about is allowed by the table in force, 1 when not."
+    )]
+    Explain(ExplainArgs),
 }
 
 #[derive(Debug, Args)]
@@ -274,6 +280,22 @@ pub(crate) struct VerifyArgs {
     /// The address that stands for the outside [default: the next hop of the default route]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) outside: Option<std::net::Ipv4Addr>,
+    /// How to show it
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// Who begins: a domain, a machine, `host`, `outside` (or `internet`), or an address
+    #[arg(value_name = "FROM")]
+    pub(crate) from: String,
+    /// Who is to answer
+    #[arg(value_name = "TO")]
+    pub(crate) to: String,
+    /// What is sent: `443`, `53/udp`, `8000-8100/tcp`, `tcp`, `icmp` [default: everything]
+    #[arg(value_name = "PORT[/PROTOCOL]")]
+    pub(crate) traffic: Option<Traffic>,
     /// How to show it
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: Format,

@@ -2,12 +2,17 @@
 
 mod differences;
 pub(crate) mod evaluate;
+pub(crate) mod explain;
 pub(crate) mod fence;
 pub(crate) mod keep;
 #[cfg(test)]
 mod kernel;
 pub(crate) mod live;
 pub(crate) mod openings;
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod random;
 pub(crate) mod readback;
@@ -18,4 +23,4 @@ pub(crate) mod show;
 mod syntax;
 pub(crate) mod verify;
 pub(crate) mod wall;
-mod words;
+pub(crate) mod words;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::differences;
-use super::evaluate::rule::{Key, Op, Pattern, Right, Rule, Step, Verdict};
+use super::evaluate::rule::{Key, Op, Pattern, Right, Step, Verdict, steps};
 use super::live::{LiveRule, LiveTable};
 use super::openings::{ANSWERS, Way};
 use super::ruleset::OTHER_BRIDGES;
@@ -54,13 +54,13 @@ fn wall(table: &LiveTable) -> Wall {
 /// The bridges of others that no domain reaches, patterns among them.
 pub(super) fn closed(table: &LiveTable) -> Vec<String> {
     let chains = ["outward", "inward"].iter().filter_map(|name| table.chains.get(*name));
-    let mut rules = chains.flat_map(|chain| &chain.rules).filter_map(|rule| Rule::read(rule).ok());
-    rules.find_map(|rule| names_closed(&rule)).unwrap_or_default()
+    let mut rules = chains.flat_map(|chain| &chain.rules).map(understood);
+    rules.find_map(|steps| names_closed(&steps?)).unwrap_or_default()
 }
 
 /// Those of a rule that drops what goes to some interfaces, or comes from them.
-fn names_closed(rule: &Rule) -> Option<Vec<String>> {
-    match rule.steps.as_slice() {
+fn names_closed(steps: &[Step]) -> Option<Vec<String>> {
+    match steps {
         [Step::Match { keys, op: Op::Is, right: Right::AnyOf(names) }, Step::Say(Verdict::Drop)]
             if matches!(keys.as_slice(), [Key::In | Key::Out]) =>
         {
@@ -96,6 +96,10 @@ fn openings(way: &Way, rules: &[LiveRule]) -> Vec<Opening> {
     openings
 }
 
+fn understood(rule: &LiveRule) -> Option<Vec<Step>> {
+    steps(rule).collect::<Result<_, _>>().ok()
+}
+
 /// Which of the rules of an opening it is read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
@@ -105,7 +109,7 @@ enum Part {
 
 fn opening(way: &Way, rule: &LiveRule) -> Option<(Part, Opening)> {
     let mut read = Read::default();
-    for step in Rule::read(rule).ok()?.steps {
+    for step in understood(rule)? {
         read.step(&step)?;
     }
     let end = |address: Option<Ipv4Addr>, bridge: &String| match address {

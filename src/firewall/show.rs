@@ -130,7 +130,7 @@ fn opening_json(wall: &Wall, opening: &Opening) -> Value {
         "from": end(from, &opening.from),
         "to": end(to, &opening.to),
         "protocol": opening.protocol.map(words::protocol),
-        "ports": super::syntax::merged(&opening.ports).into_iter().map(words::ports).collect::<Vec<_>>(),
+        "ports": words::merged(&opening.ports).into_iter().map(words::ports).collect::<Vec<_>>(),
         "description": description,
     })
 }

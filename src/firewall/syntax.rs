@@ -288,7 +288,7 @@ fn any_of(mut words: Vec<Words>) -> Words {
 }
 
 /// Sorted ports, without overlaps: nft refuses overlapping intervals and merges the touching ones itself.
-pub(super) fn merged(ports: &[PortRange]) -> Vec<PortRange> {
+pub(crate) fn merged(ports: &[PortRange]) -> Vec<PortRange> {
     let mut sorted = ports.to_vec();
     sorted.sort_unstable();
     let mut merged: Vec<PortRange> = Vec::new();

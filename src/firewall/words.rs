@@ -1,5 +1,6 @@
 //! Openings and bridges in words, for people.
 
+pub(crate) use super::syntax::merged;
 use super::wall::{Opening, Wall};
 use crate::infra::model::{PortRange, Protocol};
 
@@ -13,7 +14,7 @@ pub(crate) fn traffic(opening: &Opening) -> String {
     if opening.ports.is_empty() {
         return format!("{protocol}, all ports");
     }
-    let ports: Vec<String> = super::syntax::merged(&opening.ports).into_iter().map(ports).collect();
+    let ports: Vec<String> = merged(&opening.ports).into_iter().map(ports).collect();
     format!("{protocol} {}", ports.join(", "))
 }
 
@@ -33,6 +34,11 @@ pub(crate) fn ports(range: PortRange) -> String {
 /// `pro -> perso-web: the shop (tcp 443)`
 pub(crate) fn policy(opening: &Opening) -> String {
     format!("{} ({})", opening.policy, traffic(opening))
+}
+
+/// The comment that the rules of a policy of this text carry.
+pub(crate) fn comment(policy: &str) -> String {
+    super::syntax::comment(policy, "")
 }
 
 /// `pro (net-pro)`

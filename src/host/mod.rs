@@ -5,3 +5,4 @@ pub(crate) mod facts;
 pub(crate) mod files;
 pub(crate) mod gather;
 pub(crate) mod repository;
+pub(crate) mod routes;

@@ -1,7 +1,7 @@
 //! The files that were read, and where in them a path stands.
 
 use super::node::{Kind, Node};
-use super::problem::{Place, Problem, Spot};
+use super::problem::{Path, Place, Problem, Spot};
 
 /// One file.
 #[derive(Debug, Clone)]
@@ -60,6 +60,20 @@ impl Sources {
         let Place { file, start, .. } = self.place_of(problem);
         let source = &self.files[file];
         format!("{}:{}:{}", source.name, source.line_of(start) + 1, source.column_of(start) + 1)
+    }
+
+    /// `infra.yml:12`, where a path stands; `None` for what is not in the file.
+    pub(crate) fn line(&self, path: &Path) -> Option<String> {
+        let mut node = &self.root;
+        for step in &path.0 {
+            node = match &node.kind {
+                Kind::Map(_) => &node.get(step)?.value,
+                Kind::List(items) => items.get(step.parse::<usize>().ok()?)?,
+                Kind::Scalar { .. } => return None,
+            };
+        }
+        let source = self.files.get(node.place.file)?;
+        Some(format!("{}:{}", source.name, source.line_of(node.place.start) + 1))
     }
 
     /// Where the caret of a problem stands.

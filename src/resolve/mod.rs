@@ -9,7 +9,7 @@ mod later;
 mod limits;
 mod machines;
 pub(crate) mod names;
-mod policies;
+pub(crate) mod policies;
 mod pools;
 #[cfg(test)]
 mod properties;

@@ -81,9 +81,9 @@ fn openings(ground: Ground<'_>, domains: &[Domain], problems: &mut Vec<Problem>)
         };
         let (from, to) = (end("from", &policy.from), end("to", &policy.to));
         let (Some(from), Some(to)) = (from, to) else { continue };
-        openings.push(opening(policy, from.clone(), to.clone(), &policy.from, &policy.to));
+        openings.push(opening(policy, from.clone(), to.clone(), false));
         if policy.bidirectional {
-            openings.push(opening(policy, to, from, &policy.to, &policy.from));
+            openings.push(opening(policy, to, from, true));
         }
     }
     openings
@@ -102,10 +102,15 @@ fn ends(domains: &[Domain]) -> BTreeMap<&str, Option<End>> {
     machines.chain(domains).chain([("host", Some(End::Host))]).collect()
 }
 
-fn opening(policy: &Policy, from: End, to: End, from_name: &str, to_name: &str) -> Opening {
-    let ends = format!("{from_name} -> {to_name}");
-    let policy_text = if policy.description.is_empty() { ends } else { format!("{ends}: {}", policy.description) };
-    Opening { from, to, protocol: policy.protocol, ports: policy.ports.clone(), policy: policy_text }
+fn opening(policy: &Policy, from: End, to: End, backwards: bool) -> Opening {
+    Opening { from, to, protocol: policy.protocol, ports: policy.ports.clone(), policy: told(policy, backwards) }
+}
+
+/// `pro -> perso-web: the shop`; `backwards` for the other direction of a bidirectional one.
+pub(crate) fn told(policy: &Policy, backwards: bool) -> String {
+    let (from, to) = if backwards { (&policy.to, &policy.from) } else { (&policy.from, &policy.to) };
+    let ends = format!("{from} -> {to}");
+    if policy.description.is_empty() { ends } else { format!("{ends}: {}", policy.description) }
 }
 
 fn not_fixed(ground: Ground<'_>, path: Path, machine: &str) -> Problem {

@@ -1,5 +1,6 @@
 //! `anklume firewall`: the isolation between domains, one verb per file.
 
+mod explain;
 mod export;
 mod show;
 mod verify;
@@ -15,6 +16,7 @@ use crate::ui::Ui;
 pub(crate) async fn run(global: &Global, command: FirewallCommand, ui: Ui) -> Result<ExitCode> {
     match command {
         FirewallCommand::Export { to } => export::run(global, to.as_deref(), ui).await,
+        FirewallCommand::Explain(args) => explain::run(global, &args, ui).await,
         FirewallCommand::Show(args) => show::run(&args, ui).await,
         FirewallCommand::Verify(args) => verify::run(global, &args, ui).await,
     }

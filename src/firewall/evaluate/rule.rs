@@ -7,14 +7,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::Value;
 
-use crate::firewall::live::LiveRule;
+use crate::firewall::live::{LiveRule, NamedSet};
 
-/// The steps of a rule, in order: all of them have to hold.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Rule {
-    pub(crate) steps: Vec<Step>,
-}
-
+/// A step of a rule; all of them have to hold, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Step {
     /// More than one key: a concatenation, compared as a whole.
@@ -182,11 +177,25 @@ impl Strange {
     }
 }
 
-impl Rule {
-    /// Reads a rule as nft's JSON says it.
-    pub(crate) fn read(rule: &LiveRule) -> Result<Self, Strange> {
-        Ok(Self { steps: rule.steps.iter().map(step).collect::<Result<_, _>>()? })
-    }
+/// The steps of a rule as nft's JSON says them, each understood or not.
+pub(crate) fn steps(rule: &LiveRule) -> impl Iterator<Item = Result<Step, Strange>> {
+    rule.steps.iter().map(step)
+}
+
+/// The elements of a named set.
+pub(crate) fn elements(set: &NamedSet) -> Result<Vec<Vec<Pattern>>, Strange> {
+    let kind = match set.of.as_str() {
+        Some("ifname") => Kind::Interface,
+        Some("ipv4_addr" | "ipv6_addr") => Kind::Address,
+        Some("inet_service") => Kind::Port,
+        _ => return Err(Strange::of(&set.of)),
+    };
+    // Ranges and prefixes are kept as the JSON that they came in.
+    let value = |text: &String| match serde_json::from_str(text) {
+        Ok(value @ (Value::Object(_) | Value::Number(_))) => value,
+        _ => Value::String(text.clone()),
+    };
+    set.elements.keys().map(|text| Ok(vec![pattern(kind, &value(text))?])).collect()
 }
 
 fn step(json: &Value) -> Result<Step, Strange> {

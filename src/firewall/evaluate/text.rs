@@ -2,15 +2,13 @@
 
 use std::fmt::{self, Display};
 
-use super::rule::{Key, Op, Pattern, Right, Rule, Step, Verdict};
+use super::rule::{Key, Op, Pattern, Right, Step, Verdict, steps};
 use crate::firewall::live::LiveRule;
 
-/// A rule as it would be typed, its comment left out; where a part of it is not understood, its JSON.
+/// A rule as it would be typed, its comment left out; what is not understood of it, as JSON.
 pub(crate) fn written(rule: &LiveRule) -> String {
-    match Rule::read(rule) {
-        Ok(rule) => joined(&rule.steps, " "),
-        Err(_) => joined(&rule.steps, " "),
-    }
+    let steps = steps(rule).map(|step| step.map_or_else(|strange| strange.to_string(), |step| step.to_string()));
+    steps.collect::<Vec<_>>().join(" ")
 }
 
 impl Display for Step {
@@ -40,7 +38,13 @@ fn words(keys: &[Key]) -> String {
 }
 
 fn any_of(op: Op, tuples: &[Vec<Pattern>]) -> String {
-    let each: Vec<String> = tuples.iter().map(|tuple| joined(tuple, " . ")).collect();
+    // Sets are kept in the order of their JSON; ports read better by number.
+    let mut tuples: Vec<&Vec<Pattern>> = tuples.iter().collect();
+    tuples.sort_by_key(|tuple| match tuple.as_slice() {
+        [Pattern::Number(first) | Pattern::Numbers(first, _)] => *first,
+        _ => 0,
+    });
+    let each: Vec<String> = tuples.into_iter().map(|tuple| joined(tuple, " . ")).collect();
     match each.as_slice() {
         [one] => one.clone(),
         several if op == Op::Has => several.join(","),
