@@ -111,16 +111,18 @@ pub(super) fn passes(wall: &Wall, packet: &Packet) -> bool {
             || wall.openings.iter().any(|opening| opens(opening, client, server, content, false));
     }
     let tracked = !matches!(packet.state, State::Invalid | State::Untracked);
-    if to_host && tracked && packet.direction == Direction::Reply {
-        return true;
-    }
     let own_gateway = packet.target_here == "local";
     let asks_dhcp = matches!(packet.content, Content::Ports { protocol: "udp", target: 67, .. });
     if to_host && own_gateway && asks_dhcp {
         return true;
     }
-    if from_ours && !packet.way_back {
+    // Nobody speaks in the name of another network: not from a domain, and not in a domain's name from elsewhere.
+    if if from_ours { packet.way_back != packet.input } else { ours(&packet.way_back) } {
         return false;
+    }
+    if to_host && tracked && packet.direction == Direction::Reply {
+        // Errors are taken about what the host has with this domain.
+        return own_gateway || packet.state != State::Related;
     }
     if to_host && own_gateway && is_service(&packet.content) {
         return true;
@@ -188,6 +190,10 @@ pub(super) fn packets(connection: &Connection) -> impl Iterator<Item = Packet> {
         (Direction::Reply, State::Untracked),
     ];
     let packets = kinds.into_iter().filter_map(|(direction, state)| connection.packet(direction, state));
-    let spoofed = connection.packet(Direction::Original, State::New);
-    packets.chain(spoofed.map(|packet| Packet { way_back: false, ..packet }))
+    let spoofed = [(Direction::Original, State::New), (Direction::Reply, State::Established)];
+    let spoofed = spoofed.into_iter().filter_map(|(direction, state)| connection.packet(direction, state));
+    let spoofed = spoofed.flat_map(|packet| {
+        ["net-a", "net-b", "eth0"].map(|elsewhere| Packet { way_back: elsewhere.into(), ..packet.clone() })
+    });
+    packets.chain(spoofed)
 }

@@ -135,7 +135,7 @@ fn wall_of_everything() -> Wall {
 }
 
 /// Packets that belong to no connection of two peers, or hardly, and whether they pass.
-fn odd_packets() -> [(Packet, bool); 3] {
+fn odd_packets() -> [(Packet, bool); 4] {
     let machine = |address: &str| Peer::Behind { interface: "net-a".into(), address: address.parse().unwrap() };
     let gateway = |address: &str| Peer::Host { on: "net-a".into(), address: address.parse().unwrap() };
     let to_host = |client: &str, server: &str, content: Content, target_here, state| Packet {
@@ -144,11 +144,14 @@ fn odd_packets() -> [(Packet, bool); 3] {
     };
     let dhcp = Content::Ports { protocol: "udp", source: 68, target: 67 };
     let neighbour = |kind| to_host("fd00:a::1", "ff02::1", Content::Icmp(kind), "multicast", State::Untracked);
+    let redirect = to_host("fd00:a::1", "fd00:a::fe", Content::Icmp("nd-redirect"), "local", State::New);
     let asks = to_host("0.0.0.0", "255.255.255.255", dhcp, "broadcast", State::New);
     [
-        (Packet { way_back: false, ..asks }, true),
+        (Packet { way_back: "eth0".into(), ..asks }, true),
         (neighbour("nd-neighbor-solicit"), true),
         (neighbour("nd-router-advert"), false),
+        // Conntrack takes it for an error about something that the host has with the machine.
+        (Packet { direction: Direction::Reply, state: State::Related, ..redirect }, false),
     ]
 }
 

@@ -88,8 +88,8 @@ pub(crate) struct Packet {
     pub(crate) direction: Direction,
     /// What the target is, seen from the interface that the packet comes in on: `local`, `broadcast`, …
     pub(crate) target_here: &'static str,
-    /// The way back to the source leads through the interface that the packet comes in on.
-    pub(crate) way_back: bool,
+    /// The interface that the way back to the source leads through: the one that it comes in on, if all is well.
+    pub(crate) way_back: String,
     pub(crate) connection: Connection,
 }
 
@@ -158,7 +158,7 @@ impl Connection {
             state,
             direction,
             target_here: if local { "local" } else { "unicast" },
-            way_back: true,
+            way_back: input.cloned().unwrap_or_default(),
             connection: self.clone(),
         })
     }
@@ -197,7 +197,8 @@ impl Packet {
             Key::IcmpType => self.icmp_type(version4),
             Key::Icmp6Type => self.icmp_type(!version4),
             Key::TargetHere => Datum::Word(self.target_here),
-            Key::WayBack => Datum::Exists(self.way_back),
+            Key::WayBack => Datum::Exists(self.way_back == self.input),
+            Key::WayBackBy => Datum::Word(&self.way_back),
             Key::State => Datum::Flags(vec![self.state.word()]),
             Key::Direction
             | Key::Status

@@ -103,6 +103,8 @@ pub(crate) enum Key {
     TargetHere,
     /// The way back to the source through the interface that the packet came in on.
     WayBack,
+    /// The interface that the way back to the source leads through.
+    WayBackBy,
 }
 
 /// How the values of a key are written.
@@ -116,7 +118,7 @@ enum Kind {
 }
 
 /// Every key that is known, what its values are, and how nft writes it.
-const KEYS: [(Key, Kind, &str); 26] = [
+const KEYS: [(Key, Kind, &str); 27] = [
     (Key::In, Kind::Interface, "iifname"),
     (Key::Out, Kind::Interface, "oifname"),
     (Key::Family, Kind::Word, "meta nfproto"),
@@ -143,6 +145,7 @@ const KEYS: [(Key, Kind, &str); 26] = [
     (Key::Icmp6Type, Kind::Word, "icmpv6 type"),
     (Key::TargetHere, Kind::Word, "fib daddr . iif type"),
     (Key::WayBack, Kind::Route, "fib saddr . iif oif"),
+    (Key::WayBackBy, Kind::Interface, "fib saddr oifname"),
 ];
 
 impl Key {
