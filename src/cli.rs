@@ -247,6 +247,8 @@ pub(crate) enum FirewallCommand {
     Show(FirewallShowArgs),
     /// Send real packets between the machines, and compare what becomes of them with the policies
     Verify(VerifyArgs),
+    /// Restore the kept table by itself, whenever it is gone or changed, until stopped
+    Watch(WatchArgs),
     /// Write the table that the file asks for, as `nft -j -f` loads it
     Export {
         /// Where to; without it, to standard output
@@ -306,6 +308,16 @@ pub(crate) struct ExplainArgs {
 pub(crate) enum Format {
     Text,
     Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// Have the host do it, now and from each boot on, as service `anklume-firewall-watch`
+    #[arg(long, conflicts_with = "remove")]
+    pub(crate) install: bool,
+    /// Take that service away
+    #[arg(long)]
+    pub(crate) remove: bool,
 }
 
 #[cfg(test)]

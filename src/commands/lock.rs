@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -17,6 +18,17 @@ pub(crate) struct Lock {
 /// Takes the lock for a command, or says who has it.
 pub(crate) fn take(command: &str) -> Result<Lock> {
     take_at(&place(), command)
+}
+
+/// Is a command at work that took the lock?
+pub(crate) fn is_taken() -> bool {
+    is_taken_at(&place())
+}
+
+fn is_taken_at(place: &Path) -> bool {
+    // Taken for a moment to find out, which is why a taker tries for longer than that.
+    let opened = OpenOptions::new().read(true).open(place);
+    opened.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 /// `/run/anklume/lock` for root; others have a directory of their own.
@@ -38,7 +50,7 @@ fn take_at(place: &Path, command: &str) -> Result<Lock> {
         }
         Err(error) => return Err(error).with_context(open),
     };
-    match file.try_lock() {
+    match patiently(&file) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
@@ -56,9 +68,39 @@ fn take_at(place: &Path, command: &str) -> Result<Lock> {
     Ok(Lock { _file: file })
 }
 
+/// Whoever only looks whether it is taken has it for a moment.
+fn patiently(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..10 {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+            result => return result,
+        }
+    }
+    file.try_lock()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn looking_whether_it_is_taken_takes_it_from_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("lock");
+        assert!(!is_taken_at(&place));
+        drop(take_at(&place, "apply").unwrap());
+        assert!(!is_taken_at(&place));
+        let looking = std::thread::spawn({
+            let place = place.clone();
+            move || (0..20_000).filter(|_| is_taken_at(&place)).count()
+        });
+        for _ in 0..200 {
+            let held = take_at(&place, "apply").unwrap();
+            assert!(is_taken_at(&place));
+            drop(held);
+        }
+        looking.join().unwrap();
+    }
 
     #[test]
     fn the_second_one_is_told_who_holds_it() {

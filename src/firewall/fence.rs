@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::live::{LiveTable, parse_live};
 use super::readback::readback;
 use super::ruleset::{batch, removal};
@@ -127,11 +129,16 @@ fn update(wall: &Wall, live: &LiveTable) -> Action {
 }
 
 fn load(wall: &Wall, verb: Verb, fields: Vec<Field>, note: &str) -> Action {
-    fence(verb, fields, note, Call::nft(["-j", "-f", "-"]).body(batch(wall)))
+    fence(verb, fields, note, load_call(batch(wall)))
 }
 
 fn delete(note: &str) -> Action {
-    fence(Verb::Delete, Vec::new(), note, Call::nft(["-j", "-f", "-"]).body(removal()))
+    fence(Verb::Delete, Vec::new(), note, load_call(removal()))
+}
+
+/// Loads a whole table, or takes it away, in one transaction.
+pub(crate) fn load_call(batch: Value) -> Call {
+    Call::nft(["-j", "-f", "-"]).body(batch)
 }
 
 fn fence(verb: Verb, fields: Vec<Field>, note: &str, call: Call) -> Action {

@@ -1,6 +1,4 @@
 //! What brings the table back after a reboot: a file of it, and the service that loads the file before Incus starts.
-//!
-//! The service uses nothing but nft, so that it works wherever anklume is, and when it is gone.
 
 use std::fmt;
 use std::path::Path;
@@ -8,6 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::ruleset::batch;
+use super::services;
 use super::wall::Wall;
 use crate::host::boot::{Init, Service};
 use crate::host::files;
@@ -17,22 +16,6 @@ use crate::plan::{Action, Id, Impact, Kind, Verb};
 pub(crate) const FILE: &str = "/etc/anklume/firewall.json";
 /// Not more readable than the table in the kernel.
 pub(crate) const MODE: &str = "0600";
-/// Its name, the one in each service file.
-const NAME: &str = "anklume-firewall";
-
-const SYSTEMD: Service = Service {
-    init: Init::Systemd,
-    name: NAME,
-    text: include_str!("services/anklume-firewall.service"),
-    link: "etc/systemd/system/incus.service.requires/anklume-firewall.service",
-};
-
-const OPENRC: Service = Service {
-    init: Init::OpenRc,
-    name: NAME,
-    text: include_str!("services/anklume-firewall.openrc"),
-    link: "etc/runlevels/default/anklume-firewall",
-};
 
 /// What there is of it on the host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,6 +28,8 @@ pub(crate) struct Keeping {
     pub(crate) service: Option<String>,
     /// The service is started at each boot.
     pub(crate) enabled: bool,
+    /// The service that watches the table is there too, where somebody asked for it.
+    pub(crate) watched: bool,
 }
 
 /// What there will be after a reboot, before Incus starts.
@@ -81,19 +66,20 @@ impl Keeping {
     pub(crate) fn read(root: &Path) -> Self {
         let text = |path: &str| std::fs::read_to_string(root.join(path.trim_start_matches('/'))).ok();
         let init = Init::of(root);
-        let service = init.map(service);
+        let service = init.map(services::loading);
         Self {
             init,
             file: text(FILE),
-            service: service.and_then(|service| text(&service.path())),
+            service: service.as_ref().and_then(|service| text(&service.path())),
             enabled: service.is_some_and(|service| root.join(service.link).is_symlink()),
+            watched: init.is_some_and(|init| text(&services::watching(init, "").path()).is_some()),
         }
     }
 
     /// Will the table of this wall stand after a reboot, before Incus starts?
     pub(crate) fn after_reboot(&self, wall: &Wall) -> AfterReboot {
         let file = self.file.as_ref() == Some(&text(wall));
-        match self.init.map(service) {
+        match self.init.map(services::loading) {
             Some(service) if file && self.serves(&service) => AfterReboot::Stands,
             Some(_) => AfterReboot::NotYet,
             None if file => AfterReboot::UpToOthers,
@@ -102,17 +88,18 @@ impl Keeping {
     }
 
     fn serves(&self, service: &Service) -> bool {
-        self.enabled && self.service.as_deref() == Some(service.text)
+        self.enabled && self.service.as_deref() == Some(&service.text)
     }
 
     /// The same after `actions` were done for `wanted`.
     pub(crate) fn after(&self, wanted: Option<&str>) -> Self {
-        let service = self.init.filter(|_| wanted.is_some()).map(service);
+        let service = self.init.filter(|_| wanted.is_some()).map(services::loading);
         Self {
             init: self.init,
             file: wanted.filter(|_| self.is_wanted()).map(str::to_owned),
-            service: service.map(|service| service.text.to_owned()),
             enabled: service.is_some(),
+            service: service.map(|service| service.text.into_owned()),
+            watched: self.watched && wanted.is_some(),
         }
     }
 
@@ -131,31 +118,27 @@ impl Keeping {
             let calls = files::write(FILE, MODE, wanted);
             actions.push(action(Id::global(Kind::File, FILE), verb, "the table for the next boot", calls));
         }
-        if let Some(service) = self.init.map(service).filter(|service| !self.serves(service)) {
+        if let Some(service) = self.init.map(services::loading).filter(|service| !self.serves(service)) {
             let verb = if self.service.is_some() { Verb::Update } else { Verb::Create };
             let note = "loads it before Incus starts; where it does not load, Incus does not start";
-            actions.push(action(Id::global(Kind::Service, NAME), verb, note, service.install()));
+            actions.push(action(Id::global(Kind::Service, service.name), verb, note, service.install()));
         }
         actions
     }
 
     fn removal(&self) -> Vec<Action> {
         let mut actions = Vec::new();
-        if let Some(service) = self.init.map(service).filter(|_| self.service.is_some() || self.enabled) {
-            actions.push(action(Id::global(Kind::Service, NAME), Verb::Delete, "no domain is left", service.remove()));
+        let watching = self.init.filter(|_| self.watched).map(|init| services::watching(init, ""));
+        let loading = self.init.filter(|_| self.service.is_some() || self.enabled).map(services::loading);
+        for service in watching.into_iter().chain(loading) {
+            let id = Id::global(Kind::Service, service.name);
+            actions.push(action(id, Verb::Delete, "no domain is left", service.remove()));
         }
         if self.file.is_some() {
             let calls = vec![files::remove([FILE])];
             actions.push(action(Id::global(Kind::File, FILE), Verb::Delete, "no domain is left", calls));
         }
         actions
-    }
-}
-
-fn service(init: Init) -> Service {
-    match init {
-        Init::Systemd => SYSTEMD,
-        Init::OpenRc => OPENRC,
     }
 }
 
@@ -242,6 +225,10 @@ mod tests {
              systemctl daemon-reload\nrm -f /etc/anklume/firewall.json\n"
         );
         assert_eq!(kept.after(None).actions(None), []);
+        let watched = Keeping { watched: true, ..kept };
+        assert_eq!(told(&watched.actions(None))[0], "delete service anklume-firewall-watch");
+        assert!(words(&watched.actions(None)).starts_with("systemctl disable --now anklume-firewall-watch.service\n"));
+        assert_eq!(watched.after(None).actions(None), []);
     }
 
     #[test]
@@ -266,23 +253,17 @@ mod tests {
         };
         write("run/systemd/system/x", "");
         write("etc/anklume/firewall.json", "{}");
-        write("etc/systemd/system/anklume-firewall.service", SYSTEMD.text);
+        write("etc/systemd/system/anklume-firewall.service", &services::loading(Init::Systemd).text);
         let enabled = root.path().join("etc/systemd/system/incus.service.requires/anklume-firewall.service");
         std::fs::create_dir_all(enabled.parent().unwrap()).unwrap();
         std::os::unix::fs::symlink("/etc/systemd/system/anklume-firewall.service", enabled).unwrap();
         let expected = Keeping {
             init: Some(Init::Systemd),
             file: Some("{}".into()),
-            service: Some(SYSTEMD.text.into()),
+            service: Some(services::loading(Init::Systemd).text.into_owned()),
             enabled: true,
+            watched: false,
         };
         assert_eq!(Keeping::read(root.path()), expected);
-    }
-
-    /// The file's name is in the services too.
-    #[test]
-    fn the_services_load_that_file_and_no_other() {
-        assert_eq!(SYSTEMD.text.matches(FILE).count(), 3);
-        assert_eq!(OPENRC.text.matches(FILE).count(), 2);
     }
 }

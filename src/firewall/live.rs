@@ -92,7 +92,7 @@ impl LiveTable {
         table
     }
 
-    fn take(&mut self, kind: &str, mut body: Map<String, Value>) -> Result<(), ReadError> {
+    pub(super) fn take(&mut self, kind: &str, mut body: Map<String, Value>) -> Result<(), ReadError> {
         match kind {
             "chain" => {
                 let name = word(&body, "name");

@@ -4,6 +4,7 @@ mod differences;
 pub(crate) mod evaluate;
 pub(crate) mod explain;
 pub(crate) mod fence;
+pub(crate) mod file;
 pub(crate) mod keep;
 #[cfg(test)]
 mod kernel;
@@ -19,8 +20,10 @@ pub(crate) mod readback;
 pub(crate) mod ruleset;
 #[cfg(test)]
 mod sample;
+pub(crate) mod services;
 pub(crate) mod show;
 mod syntax;
 pub(crate) mod verify;
 pub(crate) mod wall;
+pub(crate) mod watch;
 pub(crate) mod words;

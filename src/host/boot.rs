@@ -1,5 +1,6 @@
 //! What starts services when this host boots, and how a service is handed to it.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use super::files;
@@ -13,14 +14,16 @@ pub(crate) enum Init {
 }
 
 /// A service as one of them wants it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Service {
     pub(crate) init: Init,
     /// Without `.service`.
     pub(crate) name: &'static str,
-    pub(crate) text: &'static str,
+    pub(crate) text: Cow<'static, str>,
     /// The link that enabling it makes, below `/etc`.
     pub(crate) link: &'static str,
+    /// It goes on running, instead of doing one thing at boot.
+    pub(crate) stays: bool,
 }
 
 impl Init {
@@ -46,10 +49,10 @@ impl Service {
         }
     }
 
-    /// Makes it known, and starts it at each boot from now on.
+    /// Makes it known, and starts it at each boot from now on; one that stays, also now.
     pub(crate) fn install(&self) -> Vec<Call> {
         let mode = if self.init == Init::Systemd { "0644" } else { "0755" };
-        let mut calls = files::write(&self.path(), mode, self.text);
+        let mut calls = files::write(&self.path(), mode, &self.text);
         match self.init {
             Init::Systemd => {
                 calls.push(Call::run("systemctl", ["daemon-reload"]));
@@ -58,20 +61,28 @@ impl Service {
             }
             Init::OpenRc => calls.push(Call::run("rc-update", ["add", self.name, "default"])),
         }
+        if self.stays {
+            calls.push(match self.init {
+                Init::Systemd => Call::run("systemctl", ["restart", &self.unit()]),
+                Init::OpenRc => Call::run("rc-service", [self.name, "restart"]),
+            });
+        }
         calls
     }
 
     /// The way back.
     pub(crate) fn remove(&self) -> Vec<Call> {
-        let path = self.path();
+        let (path, unit) = (self.path(), self.unit());
+        let file = files::remove([path.as_str()]);
         match self.init {
-            Init::Systemd => vec![
-                Call::run("systemctl", ["disable", &self.unit()]),
-                files::remove([path.as_str()]),
-                Call::run("systemctl", ["daemon-reload"]),
-            ],
+            Init::Systemd => {
+                let disable = ["disable"].into_iter().chain(self.stays.then_some("--now")).chain([unit.as_str()]);
+                vec![Call::run("systemctl", disable), file, Call::run("systemctl", ["daemon-reload"])]
+            }
             Init::OpenRc => {
-                vec![Call::run("rc-update", ["del", self.name, "default"]), files::remove([path.as_str()])]
+                let stop = self.stays.then(|| Call::run("rc-service", ["--ifstarted", self.name, "stop"]));
+                let del = Call::run("rc-update", ["del", self.name, "default"]);
+                stop.into_iter().chain([del, file]).collect()
             }
         }
     }

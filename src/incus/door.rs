@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use super::call::{Call, Input};
 
@@ -36,19 +36,14 @@ pub(crate) struct ThisHost;
 
 impl Host for ThisHost {
     async fn call(&self, call: &Call) -> Result<Vec<u8>, CallError> {
-        tracing::debug!(call = %call.words(), "run");
-        let broken = |why: std::io::Error| CallError::Broken { call: call.words(), why: why.to_string() };
         let input = given(&call.input);
-        let mut child = command(call, input.is_some()).spawn().map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => CallError::Missing(call.program),
-            _ => broken(error),
-        })?;
+        let mut child = started(call, command(call, input.is_some()))?;
         if let Some(text) = input {
             let mut stdin = child.stdin.take().expect("standard input was asked for");
             // A program that fails early closes its end: what it says then matters more than the broken pipe.
             let _ = stdin.write_all(text.as_bytes()).await;
         }
-        let output = child.wait_with_output().await.map_err(broken)?;
+        let output = child.wait_with_output().await.map_err(|error| broken(call, &error))?;
         if output.status.success() {
             return Ok(output.stdout);
         }
@@ -65,6 +60,16 @@ pub(crate) fn become_program(call: &Call) -> CallError {
     tracing::debug!(call = %call.words(), "become");
     let mut command = std::process::Command::new(call.program);
     let error = command.args(&call.args).env_remove("INCUS_PROJECT").env_remove("INCUS_REMOTE").exec();
+    broken(call, &error)
+}
+
+/// Starts a program.
+pub(super) fn started(call: &Call, mut command: Command) -> Result<Child, CallError> {
+    tracing::debug!(call = %call.words(), "run");
+    command.spawn().map_err(|error| broken(call, &error))
+}
+
+fn broken(call: &Call, error: &std::io::Error) -> CallError {
     match error.kind() {
         std::io::ErrorKind::NotFound => CallError::Missing(call.program),
         _ => CallError::Broken { call: call.words(), why: error.to_string() },
@@ -80,7 +85,8 @@ fn given(input: &Input) -> Option<Cow<'_, str>> {
     }
 }
 
-fn command(call: &Call, input: bool) -> Command {
+/// The program of a call, ready to be started.
+pub(super) fn command(call: &Call, input: bool) -> Command {
     let mut command = Command::new(call.program);
     command
         .args(&call.args)

@@ -5,6 +5,7 @@ pub(crate) mod door;
 pub(crate) mod edit;
 #[cfg(test)]
 pub(crate) mod fake;
+pub(crate) mod follow;
 pub(crate) mod live;
 pub(crate) mod secrets;
 pub(crate) mod server;

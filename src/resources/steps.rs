@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::order::{self, Node};
 use crate::incus::live::Live;
-use crate::plan::{Action, Id, Kind};
+use crate::plan::{Action, Id, Kind, Verb};
 
 /// What a step is for, as far as its order goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,12 +96,12 @@ impl<'a> Sieve<'a> {
 
     fn before(&self, at: usize) -> BTreeSet<usize> {
         let mut before = match self.steps[at].phase {
-            Phase::Fence => BTreeSet::new(),
+            Phase::Fence => self.unkeeping(Phase::Keep).collect(),
             Phase::Keep => self.before_keeping(at, &self.fences),
             Phase::LastKeep => self.before_keeping(at, &self.last_fences),
             Phase::Release | Phase::Make | Phase::Run => self.before_making(at),
             Phase::Delete => self.before_deleting(&self.steps[at].action.id),
-            Phase::LastFence => self.deletions.iter().copied().filter(|other| self.is_network(*other)).collect(),
+            Phase::LastFence => self.network_deletions().chain(self.unkeeping(Phase::LastKeep)).collect(),
         };
         before.remove(&at);
         before
@@ -133,10 +133,27 @@ impl<'a> Sieve<'a> {
         before
     }
 
-    /// Nothing is kept that the kernel did not take. The file first, then the service that loads it.
+    /// Nothing is kept that the kernel did not take; the file first, then the service that loads it. But a table that
+    /// goes is kept no longer before it goes: whoever watches it would restore it.
     fn before_keeping(&self, at: usize, fences: &[usize]) -> BTreeSet<usize> {
         let earlier = |other: &usize| matches!(self.steps[*other].phase, Phase::Keep | Phase::LastKeep);
-        fences.iter().copied().chain((0..at).filter(earlier)).collect()
+        let mut before: BTreeSet<usize> = (0..at).filter(earlier).collect();
+        match (self.steps[at].action.verb, self.steps[at].phase) {
+            (Verb::Delete, Phase::LastKeep) => before.extend(self.network_deletions()),
+            (Verb::Delete, _) => {}
+            _ => before.extend(fences),
+        }
+        before
+    }
+
+    /// The steps that keep the table no longer.
+    fn unkeeping(&self, phase: Phase) -> impl Iterator<Item = usize> + '_ {
+        let unkeeps = move |step: &Step| step.phase == phase && step.action.verb == Verb::Delete;
+        (0..self.steps.len()).filter(move |at| unkeeps(&self.steps[*at]))
+    }
+
+    fn network_deletions(&self) -> impl Iterator<Item = usize> + '_ {
+        self.deletions.iter().copied().filter(|at| self.is_network(*at))
     }
 
     /// What stands and needs it goes first, or is first changed to need it no longer.

@@ -1,6 +1,8 @@
 //! What keeps the isolation standing: over a reboot, and whoever flushes the ruleset.
 
-use crate::harness::{Bed, Output, Plan, edited};
+use std::time::{Duration, Instant};
+
+use crate::harness::{Bed, Output, Plan, Running, edited, wait_for};
 
 const FILE: &str = "
 project_name: kept
@@ -156,4 +158,144 @@ fn a_host_that_cannot_keep_the_table_is_told_so() {
     bed.apply(&[]);
     bed.sh("nft delete table inet anklume; nft -j -f /etc/anklume/firewall.json").ok();
     bed.plan_is_empty();
+}
+
+/// `anklume firewall watch`, and what it says.
+struct Watch<'a> {
+    bed: &'a Bed,
+    running: Running<'a>,
+}
+
+impl<'a> Watch<'a> {
+    fn begin(bed: &'a Bed) -> Self {
+        bed.sh("rm -f watch.log").ok();
+        let running = bed.start_anklume(&["firewall", "watch", "2>", "watch.log"]);
+        let watch = Self { bed, running };
+        wait_for("the watch to begin", || watch.said().contains("watching the table"));
+        watch
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(self.bed.dir().join("watch.log")).unwrap_or_default()
+    }
+
+    fn restorations(&self) -> usize {
+        self.said().matches("restored").count()
+    }
+
+    /// It ends well when it is told to, and leaves nothing running.
+    fn end(self) {
+        self.running.signal("TERM");
+        let bed = self.bed;
+        let said = bed.dir().join("watch.log");
+        self.running.wait().ok();
+        assert!(std::fs::read_to_string(said).unwrap().ends_with("the table is watched no longer\n"));
+        wait_for("its monitor to end", || bed.sh("pidof nft").code == 1);
+    }
+}
+
+/// Does something to the table, and measures until it stands again as it was.
+fn takes_to_restore(bed: &Bed, deed: &str) -> u128 {
+    let output = bed.sh(&format!(
+        "before=$(nft -s list table inet anklume); {deed}; begin=$(date +%s%N)
+         until [ \"$(nft -s list table inet anklume 2>/dev/null)\" = \"$before\" ]; do
+           [ $(($(date +%s%N) - begin)) -lt 5000000000 ] || exit 1
+         done
+         echo $((($(date +%s%N) - begin) / 1000000))"
+    ));
+    output.ok().stdout.trim().parse().unwrap()
+}
+
+/// The most milliseconds that packets can cross for, which is stated in the README.
+const WINDOW: u128 = 1000;
+
+#[test]
+fn a_watched_table_comes_back_by_itself_within_a_second() {
+    let bed = booted_by_systemd();
+    bed.infra(FILE);
+    anklume(&bed, "apply --yes").ok();
+    bed.wait_for_guests(&MACHINES);
+    let watch = Watch::begin(&bed);
+    for (deed, word) in [
+        ("nft delete table inet anklume", "taken away"),
+        ("nft flush ruleset", "taken away"),
+        ("nft insert rule inet anklume forward accept", "was changed"),
+        ("nft flush chain inet anklume inward", "was changed"),
+        ("nft delete element inet anklume bridges '{ \"net-b\" }'", "was changed"),
+    ] {
+        let before = watch.restorations();
+        let took = takes_to_restore(&bed, deed);
+        assert!(took < WINDOW, "{deed}: {took} ms");
+        wait_for("it to say so", || watch.restorations() == before + 1);
+        let said = watch.said();
+        let last = said.lines().last().unwrap();
+        assert!(last.contains(word) && last.contains(" by process ") && last.contains("(nft)"), "{deed}: {last}");
+    }
+    packets_cross_no_longer_than_that(&bed);
+    watch.end();
+    pings_cross_unwatched(&bed);
+    let watch = Watch::begin(&bed);
+    an_apply_is_not_undone(&bed, &watch);
+    watch.end();
+    the_watch_is_a_service_where_that_is_asked_for(&bed);
+}
+
+/// The answers that machine `a1` had to its pings of `b2`, which the table drops.
+fn answers(bed: &Bed) -> u128 {
+    bed.guest("a", "a1", "grep -c 'bytes from' /tmp/pings").stdout.trim().parse().unwrap()
+}
+
+/// A hundred pings a second, while the table is taken away again and again.
+fn packets_cross_no_longer_than_that(bed: &Bed) {
+    bed.guest("a", "a1", "(ping -i 0.01 10.120.1.2 > /tmp/pings; true) >/dev/null 2>&1 &").ok();
+    wait_for("the pings to begin", || bed.guest("a", "a1", "pidof ping").code == 0);
+    for _ in 0..5 {
+        let before = answers(bed);
+        takes_to_restore(bed, "nft delete table inet anklume");
+        let crossed = answers(bed) - before;
+        assert!(crossed * 10 < WINDOW, "{crossed} pings of 10 ms crossed");
+    }
+}
+
+/// Nothing but the table stopped them.
+fn pings_cross_unwatched(bed: &Bed) {
+    let before = answers(bed);
+    bed.sh("nft delete table inet anklume").ok();
+    wait_for("pings to cross", || answers(bed) > before + WINDOW / 10);
+    bed.guest("a", "a1", "kill $(pidof ping)").ok();
+    anklume(bed, "apply --yes").ok();
+}
+
+fn an_apply_is_not_undone(bed: &Bed, watch: &Watch<'_>) {
+    let before = watch.restorations();
+    for ports in ["[80, 81]", "[80]"] {
+        bed.infra(&edited(FILE, &[("[80]", ports)]));
+        anklume(bed, "apply --yes").ok();
+        plan_is_empty(bed);
+    }
+    anklume(bed, "destroy a --yes").ok();
+    anklume(bed, "destroy --yes").ok();
+    // It would come back at once.
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_millis(500) {
+        bed.sh("! nft list table inet anklume 2>/dev/null").ok();
+    }
+    assert_eq!(watch.restorations(), before, "{}", watch.said());
+}
+
+fn the_watch_is_a_service_where_that_is_asked_for(bed: &Bed) {
+    let unit = "/etc/systemd/system/anklume-firewall-watch.service";
+    anklume(bed, "apply --yes").ok();
+    bed.sh(&format!("test ! -e {unit}")).ok();
+    anklume(bed, "firewall watch --install").ok().says(&["anklume-firewall-watch runs, now and from each boot on"]);
+    bed.sh(&format!("cat {unit}; tail -n 2 systemctl.log")).ok().says(&[
+        "/anklume\" firewall watch\n",
+        "reenable anklume-firewall-watch.service\nrestart anklume-firewall-watch.service",
+    ]);
+    plan_is_empty(bed);
+    anklume(bed, "firewall watch --remove").ok();
+    bed.sh(&format!("test ! -e {unit}")).ok();
+    anklume(bed, "firewall watch --install").ok();
+    anklume(bed, "destroy --yes").ok().says(&["service anklume-firewall-watch"]);
+    bed.sh(&format!("test ! -e {unit}; grep -x 'disable --now anklume-firewall-watch.service' systemctl.log")).ok();
 }

@@ -4,6 +4,7 @@ mod explain;
 mod export;
 mod show;
 mod verify;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -19,5 +20,6 @@ pub(crate) async fn run(global: &Global, command: FirewallCommand, ui: Ui) -> Re
         FirewallCommand::Explain(args) => explain::run(global, &args, ui).await,
         FirewallCommand::Show(args) => show::run(&args, ui).await,
         FirewallCommand::Verify(args) => verify::run(global, &args, ui).await,
+        FirewallCommand::Watch(args) => watch::run(&args, ui).await,
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 pub(crate) use bed::Bed;
 pub(crate) use output::Output;
 pub(crate) use plan::Plan;
+pub(crate) use running::Running;
 
 /// A text with some words replaced, each of which is in it.
 #[track_caller]
