@@ -143,6 +143,8 @@ fn is_passing(said: &str) -> bool {
         "database is locked",
         // A bridge that starts looks at every interface of the host, and a machine's came or went meanwhile.
         "Failed to delete bridge children interfaces",
+        // Two profiles of one machine change at once: Incus waited for the other change, and then gave up.
+        "A matching non-reusable operation has now succeeded",
     ]
     .iter()
     .any(|words| said.contains(words))

@@ -119,7 +119,10 @@ fn still_needed(removal: &mut Removal<'_>, wanted: &[Wanted], live: &Live) {
         }
         let stay = stay.into_iter().filter_map(|(found, user)| user.map(|user| (found, user)));
         let held = stay.map(|(found, user)| {
-            let why = if removal.keeps(user) { Why::Kept } else { Why::Refused };
+            // It stays for the same reason as the one that needs it, where that one left the file too.
+            let of_user = removal.held.iter().find(|held| held.id == user.id).map(|held| held.why);
+            let why = of_user.filter(|why| *why == Why::Protected);
+            let why = why.unwrap_or(if removal.keeps(user) { Why::Kept } else { Why::Refused });
             held(found, why, format!("still needed by {}", user.id))
         });
         let held: Vec<Held> = held.collect();
@@ -239,6 +242,16 @@ mod tests {
         let live = live();
         let removal = named(&live, "home", |found| found.id == dev(), false);
         assert_eq!((deleted(&removal), held(&removal)), (vec![dev()], vec![(volume(), Why::Kept)]));
+    }
+
+    #[test]
+    fn what_a_protected_machine_needs_is_protected_with_it() {
+        let mut live = live();
+        live.found.remove(&volume());
+        live.found.get_mut(&dev()).unwrap().protected = true;
+        let removal = pruned(&live, true);
+        assert_eq!(deleted(&removal), []);
+        assert!(removal.held.iter().all(|held| held.why == Why::Protected), "{:?}", removal.held);
     }
 
     #[test]

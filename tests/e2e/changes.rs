@@ -195,7 +195,8 @@ fn machines_domains_and_policies_come_and_go() {
         )],
     );
     let plan = bed.turns(&file, &[], &["update firewall", "update network net-pro"]);
-    assert_eq!(plan.fields("update network net-pro"), ["ipv4.nat: true -> false (live)"]);
+    let expected = ["ipv4.nat: true -> false (live)", "raw.dnsmasq: - -> no-resolv (live)"];
+    assert_eq!(plan.fields("update network net-pro"), expected);
     bed.packets(false, &[("pro/web", "tcp 203.0.113.10:80")]);
     bed.packets(true, &[("pro/web", "tcp 10.110.0.3:80"), ("before/early", "tcp 203.0.113.10:80")]);
     file = edited(&file, &[("    internet: false\n", "")]);

@@ -11,6 +11,7 @@ mod images;
 mod limits;
 mod neighbours;
 mod nesting;
+mod random;
 mod run_state;
 mod volumes;
 mod walls;

@@ -125,10 +125,10 @@ impl Bed {
         self.try_anklume(args).ok()
     }
 
-    /// `anklume apply --yes`, with more words; it ends well.
+    /// `anklume apply --yes`, with more words; it ends well. No virtual machine here has an agent to wait for.
     #[track_caller]
     pub(crate) fn apply(&self, more: &[&str]) -> Output {
-        self.anklume(&[&["apply", "--yes"], more].concat())
+        self.anklume(&[&["apply", "--yes", "--agent-wait", "1"], more].concat())
     }
 
     /// There is nothing left to do.
