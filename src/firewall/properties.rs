@@ -48,7 +48,7 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(64))]
+    #![proptest_config(config(32))]
 
     #[test]
     fn every_pair_of_ends_is_decided_as_the_wall_means(wall in random::a_wall(), seed in any::<usize>()) {
