@@ -243,6 +243,13 @@ pub(crate) enum ImageCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum FirewallCommand {
+    /// Load only the table, on trial if you like
+    Apply(FirewallApplyArgs),
+    /// Keep the table that is on trial
+    Confirm,
+    /// Stand for a table on trial
+    #[command(hide = true)]
+    Trial { seconds: u64 },
     /// Print the table that is in force, readably
     Show(FirewallShowArgs),
     /// Send real packets between the machines, and compare what becomes of them with the policies
@@ -308,6 +315,17 @@ pub(crate) struct ExplainArgs {
 pub(crate) enum Format {
     Text,
     Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FirewallApplyArgs {
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// Bring the former table back unless the new one is confirmed in so many seconds, with Enter or, from another
+    /// shell, with `anklume firewall confirm`; also when this shell or its connection is gone
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) confirm: Option<u64>,
 }
 
 #[derive(Debug, Args)]

@@ -60,7 +60,7 @@ pub(super) fn agreed(ui: Ui, question: &str) -> Result<bool> {
 }
 
 /// An apply whose isolation cannot be loaded starts nothing; better to know before anything is written.
-fn isolation_can_be_told(ground: &Ground) -> Result<()> {
+pub(super) fn isolation_can_be_told(ground: &Ground) -> Result<()> {
     match &ground.live.table {
         Table::Known(_) => Ok(()),
         Table::Unknown { why, hint } => {
@@ -71,7 +71,7 @@ fn isolation_can_be_told(ground: &Ground) -> Result<()> {
 }
 
 /// A host that boots in a way that anklume does not know is no error.
-fn say_what_is_not_kept(ground: &Ground, ui: Ui) {
+pub(super) fn say_what_is_not_kept(ground: &Ground, ui: Ui) {
     let wall = &ground.desired.wall;
     let after_reboot = ground.live.keeping.after_reboot(wall);
     if !wall.bridges.is_empty() && matches!(after_reboot, AfterReboot::Gone | AfterReboot::UpToOthers) {

@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,7 +13,14 @@ use crate::failure::Hinted;
 /// Held until it is dropped, or the process ends in whatever way.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Lock {
+    /// The lock for another process too, which has it then for as long as it has this open.
+    pub(crate) fn shared(&self) -> std::io::Result<Stdio> {
+        self.file.try_clone().map(Stdio::from)
+    }
 }
 
 /// Takes the lock for a command, or says who has it.
@@ -65,7 +73,7 @@ fn take_at(place: &Path, command: &str) -> Result<Lock> {
     let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown user".into());
     let _ = file.set_len(0).and_then(|()| file.rewind());
     let _ = writeln!(file, "`anklume {command}` of {user}, process {}", std::process::id());
-    Ok(Lock { _file: file })
+    Ok(Lock { file })
 }
 
 /// Whoever only looks whether it is taken has it for a moment.

@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::ruleset::batch;
-use super::services;
 use super::wall::Wall;
+use super::{services, trial};
 use crate::host::boot::{Init, Service};
 use crate::host::files;
 use crate::plan::{Action, Id, Impact, Kind, Verb};
@@ -30,6 +30,8 @@ pub(crate) struct Keeping {
     pub(crate) enabled: bool,
     /// The service that watches the table is there too, where somebody asked for it.
     pub(crate) watched: bool,
+    /// A table is on trial: what is in force is not what is kept yet.
+    pub(crate) on_trial: bool,
 }
 
 /// What there will be after a reboot, before Incus starts.
@@ -72,6 +74,7 @@ impl Keeping {
             file: text(FILE),
             service: service.as_ref().and_then(|service| text(&service.path())),
             enabled: service.is_some_and(|service| root.join(service.link).is_symlink()),
+            on_trial: trial::is_on(root),
             watched: init.is_some_and(|init| text(&services::watching(init, "").path()).is_some()),
         }
     }
@@ -100,6 +103,7 @@ impl Keeping {
             enabled: service.is_some(),
             service: service.map(|service| service.text.into_owned()),
             watched: self.watched && wanted.is_some(),
+            on_trial: self.on_trial,
         }
     }
 
@@ -262,7 +266,7 @@ mod tests {
             file: Some("{}".into()),
             service: Some(services::loading(Init::Systemd).text.into_owned()),
             enabled: true,
-            watched: false,
+            ..Keeping::default()
         };
         assert_eq!(Keeping::read(root.path()), expected);
     }

@@ -23,6 +23,7 @@ mod sample;
 pub(crate) mod services;
 pub(crate) mod show;
 mod syntax;
+pub(crate) mod trial;
 pub(crate) mod verify;
 pub(crate) mod wall;
 pub(crate) mod watch;

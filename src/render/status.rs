@@ -60,6 +60,8 @@ struct FirewallStatus {
     message: String,
     /// What there will be after a reboot; nothing where there is nothing to keep apart, or it cannot be told.
     after_reboot: Option<AfterReboot>,
+    /// The former table comes back unless this one is confirmed.
+    on_trial: bool,
 }
 
 impl Status {
@@ -135,6 +137,10 @@ impl Status {
         }
         let style = if self.firewall.state == "in force" { Style::Green } else { Style::Red };
         text.push_str(&format!("isolation: {}\n", surface.paint(style, &self.firewall.message)));
+        if self.firewall.on_trial {
+            let told = "`anklume firewall confirm` keeps the table; without it the former one comes back";
+            text.push_str(&format!("on trial: {}\n", surface.paint(Style::Yellow, told)));
+        }
         if let Some(after_reboot) = self.firewall.after_reboot {
             let style = if after_reboot == AfterReboot::Stands { Style::Green } else { Style::Yellow };
             text.push_str(&format!("after a reboot: {}\n", surface.paint(style, after_reboot)));
@@ -183,7 +189,7 @@ fn firewall(desired: &Desired, live: &Live, drift: &Drift) -> FirewallStatus {
     };
     let known = bridges > 0 && matches!(live.table, Table::Known(_));
     let after_reboot = known.then(|| live.keeping.after_reboot(&desired.wall));
-    FirewallStatus { state, message, after_reboot }
+    FirewallStatus { state, message, after_reboot, on_trial: live.keeping.on_trial }
 }
 
 /// What differs, by thing.

@@ -5,6 +5,7 @@
 
 mod changes;
 mod firewall_kept;
+mod firewall_trial;
 mod firewall_words;
 #[allow(dead_code)]
 mod harness;

@@ -1,8 +1,11 @@
 //! `anklume firewall`: the isolation between domains, one verb per file.
 
+mod apply;
+mod confirm;
 mod explain;
 mod export;
 mod show;
+mod trial;
 mod verify;
 mod watch;
 
@@ -16,6 +19,9 @@ use crate::ui::Ui;
 /// Runs the verb.
 pub(crate) async fn run(global: &Global, command: FirewallCommand, ui: Ui) -> Result<ExitCode> {
     match command {
+        FirewallCommand::Apply(args) => apply::run(global, &args, ui).await,
+        FirewallCommand::Confirm => confirm::run(ui),
+        FirewallCommand::Trial { seconds } => trial::run(seconds, ui).await,
         FirewallCommand::Export { to } => export::run(global, to.as_deref(), ui).await,
         FirewallCommand::Explain(args) => explain::run(global, &args, ui).await,
         FirewallCommand::Show(args) => show::run(&args, ui).await,

@@ -1,5 +1,6 @@
 //! `anklume firewall watch`: restores the kept table whenever it is gone or changed.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::firewall::fence::{self, Table};
 use crate::firewall::file::TableFile;
 use crate::firewall::keep::{self, Keeping};
 use crate::firewall::services;
+use crate::firewall::trial;
 use crate::firewall::watch::{Finding, concerns_us, culprit, finding};
 use crate::incus::call::Call;
 use crate::incus::door::{Host, ThisHost};
@@ -149,9 +151,9 @@ impl Watcher {
     }
 
     async fn restore(&self) -> Result<Finding> {
-        let kept = Keeping::read(Path::new("/")).file;
-        let kept = kept.map(|text| TableFile::parse(&text)).transpose();
-        let kept = kept.with_context(|| format!("{} cannot be used, so the table is not watched", keep::FILE))?;
+        let file = if trial::is_on(Path::new("/")) { trial::TABLE } else { keep::FILE };
+        let kept = read(Path::new(file)).with_context(|| format!("{file} cannot be used, so the table is not watched"));
+        let kept = kept?;
         let live = match Table::read(&ThisHost).await {
             Table::Known(live) => live,
             Table::Unknown { why, hint } => {
@@ -177,6 +179,15 @@ impl Watcher {
             by = by.or_else(|| culprit(&line));
         }
         (more, by)
+    }
+}
+
+/// The table that is to stand; none where there is no file.
+fn read(file: &Path) -> Result<Option<TableFile>> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => Ok(Some(TableFile::parse(&text)?)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
