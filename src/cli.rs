@@ -117,6 +117,9 @@ pub(crate) struct ApplyArgs {
     /// Do not ask
     #[arg(short, long)]
     pub(crate) yes: bool,
+    /// Where the host's table is out of reach: write it to FILE, for `anklume firewall load` on the host
+    #[arg(long, num_args = 2, value_names = ["export", "FILE"])]
+    pub(crate) firewall: Vec<PathBuf>,
     /// How many actions run at once [default: two for each processor, at least 4]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) parallel: Option<u16>,
@@ -254,6 +257,8 @@ pub(crate) enum FirewallCommand {
     Show(FirewallShowArgs),
     /// Send real packets between the machines, and compare what becomes of them with the policies
     Verify(VerifyArgs),
+    /// Load and keep a table that was exported on another machine; it is checked first, and shown
+    Load(LoadArgs),
     /// Restore the kept table by itself, whenever it is gone or changed, until stopped
     Watch(WatchArgs),
     /// Write the table that the file asks for, as `nft -j -f` loads it
@@ -326,6 +331,16 @@ pub(crate) struct FirewallApplyArgs {
     /// shell, with `anklume firewall confirm`; also when this shell or its connection is gone
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) confirm: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LoadArgs {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub(crate) from: PathBuf,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Args)]

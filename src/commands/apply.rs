@@ -1,5 +1,6 @@
 //! `anklume apply`: makes the host as the file says, then reads again.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +12,8 @@ use tokio::sync::watch;
 use super::{DONE, Ground, agents, lock};
 use crate::apply::{self, Bounds, Outcome, Report};
 use crate::cli::{ApplyArgs, Global};
-use crate::failure::{Hinted, Unfinished};
-use crate::firewall::fence::Table;
+use crate::failure::{Hinted, Unfinished, WrongInput};
+use crate::firewall::fence::{self, Table};
 use crate::firewall::keep::AfterReboot;
 use crate::incus::door::ThisHost;
 use crate::incus::trouble;
@@ -25,7 +26,7 @@ use crate::ui::{Style, Ui};
 pub(crate) async fn run(global: &Global, args: &ApplyArgs, ui: Ui) -> Result<ExitCode> {
     let _lock = lock::take("apply")?;
     let options = Options::from(&args.scope);
-    let ground = Ground::read(global, false, ui).await?;
+    let ground = Ground::read(global, false, ui).await?.exporting(export_to(args, ui)?)?;
     isolation_can_be_told(&ground)?;
     let plan = ground.plan(&options, false, ui).await?;
     ui.print(render::text::plan(&plan, &ground.desired, &ui.out));
@@ -51,6 +52,15 @@ pub(crate) async fn run(global: &Global, args: &ApplyArgs, ui: Ui) -> Result<Exi
     verdict(&report, &again, ui)
 }
 
+/// The file of `--firewall export FILE`.
+fn export_to(args: &ApplyArgs, ui: Ui) -> Result<Option<&Path>, WrongInput> {
+    match args.firewall.as_slice() {
+        [] => Ok(None),
+        [word, file] if word.as_os_str() == "export" => Ok(Some(file)),
+        _ => Err(WrongInput::plain("`--firewall` takes the word `export` and a file", None, &ui.err)),
+    }
+}
+
 /// Asks on a terminal. Without one nobody can agree: that is said as an error, with what to type.
 pub(super) fn agreed(ui: Ui, question: &str) -> Result<bool> {
     if !ui.can_ask {
@@ -61,11 +71,11 @@ pub(super) fn agreed(ui: Ui, question: &str) -> Result<bool> {
 
 /// An apply whose isolation cannot be loaded starts nothing; better to know before anything is written.
 pub(super) fn isolation_can_be_told(ground: &Ground) -> Result<()> {
-    match &ground.live.table {
-        Table::Known(_) => Ok(()),
-        Table::Unknown { why, hint } => {
+    match fence::action(&ground.desired.wall, &ground.live.table) {
+        fence::Step::Nothing | fence::Step::Load(_) => Ok(()),
+        fence::Step::Unknown { why, hint } => {
             let message = format!("nothing was changed: the domains could not be kept apart ({why})");
-            Err(Hinted::new(message, hint.clone()).into())
+            Err(Hinted::new(message, hint).into())
         }
     }
 }
@@ -74,7 +84,8 @@ pub(super) fn isolation_can_be_told(ground: &Ground) -> Result<()> {
 pub(super) fn say_what_is_not_kept(ground: &Ground, ui: Ui) {
     let wall = &ground.desired.wall;
     let after_reboot = ground.live.keeping.after_reboot(wall);
-    if !wall.bridges.is_empty() && matches!(after_reboot, AfterReboot::Gone | AfterReboot::UpToOthers) {
+    let here = matches!(ground.live.table, Table::Known(_)) && !wall.bridges.is_empty();
+    if here && matches!(after_reboot, AfterReboot::Gone | AfterReboot::UpToOthers) {
         ui.say(format!("after a reboot, the isolation is {after_reboot}"));
     }
 }

@@ -21,9 +21,12 @@ use anyhow::{Context as _, Result};
 
 use crate::cli::{Cli, Command, Global, Scope};
 use crate::failure::{Hinted, WrongInput};
+use crate::firewall::exported::Exported;
+use crate::firewall::fence::{Elsewhere, Table};
 use crate::firewall::keep::Keeping;
-use crate::host;
+use crate::host::facts::Facts;
 use crate::host::repository::Repository;
+use crate::host::{self, gather, reach};
 use crate::incus::door::ThisHost;
 use crate::incus::live::Live;
 use crate::incus::server::Server;
@@ -110,10 +113,7 @@ impl Ground {
         } else {
             let (live, facts) = tokio::join!(Live::read(&ThisHost), host::gather::read(&ThisHost, context, shared));
             let live = live.context("Incus cannot be read")?;
-            (
-                Live { keeping: Keeping::read(Path::new("/")), ..live },
-                facts.context("the addresses of this host cannot be read")?,
-            )
+            seen_from(live, facts.context("the addresses of this host cannot be read")?).await?
         };
         say_problems(&loaded, &infra::host_rules(&loaded.infra, &facts), ui)?;
         let (desired, problems) =
@@ -123,6 +123,18 @@ impl Ground {
             live.look_for(directory::wanted(&desired).into_keys());
         }
         Ok(Self { loaded, desired, live })
+    }
+
+    /// The same, writing the table to a file where the kernel that it is for is out of reach.
+    pub(crate) fn exporting(mut self, to: Option<&Path>) -> Result<Self> {
+        let Some(to) = to else { return Ok(self) };
+        let Table::Elsewhere(elsewhere) = &mut self.live.table else {
+            let message = "the table of this host is within reach, so `apply` loads it itself";
+            return Err(Hinted::new(message, "`anklume firewall export FILE` writes it to a file").into());
+        };
+        let to = std::path::absolute(to).context("the file to write the table to has no place")?;
+        elsewhere.to = Some(to.to_string_lossy().into_owned());
+        Ok(self)
     }
 
     /// The plan; where it changes something, what only the server knows is asked and checked.
@@ -163,6 +175,18 @@ impl Ground {
         }
         Ok(())
     }
+}
+
+/// What is known of this host beside Incus. Where Incus runs on another one, neither its addresses nor its table are.
+async fn seen_from(live: Live, facts: Facts) -> Result<(Live, Facts)> {
+    let root = Path::new("/");
+    let elsewhere = reach::is_elsewhere(&live.interfaces, &facts.links)
+        && gather::is_elsewhere(&ThisHost).await.context("Incus cannot be read")?;
+    if elsewhere {
+        let table = Table::Elsewhere(Elsewhere { exported: Exported::read(root), to: None });
+        return Ok((Live { table, ..live }, Facts { networks: Vec::new(), ..facts }));
+    }
+    Ok((Live { keeping: Keeping::read(root), ..live }, facts))
 }
 
 impl From<&Scope> for Options {

@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::exported::{self, Exported};
+use super::file::TableFile;
 use super::live::{LiveTable, parse_live};
 use super::readback::readback;
 use super::ruleset::{batch, removal};
 use super::wall::{End, Wall};
-use super::{differences, words};
+use super::{differences, keep, words};
+use crate::failure::Hinted;
 use crate::incus::call::Call;
 use crate::incus::door::{CallError, Host};
 use crate::incus::trouble;
@@ -23,6 +26,17 @@ pub(crate) enum Table {
         why: String,
         hint: String,
     },
+    /// Incus is on another kernel than this process: the table there can be neither read nor loaded from here.
+    Elsewhere(Elsewhere),
+}
+
+/// What can be known of a table that is out of reach.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Elsewhere {
+    /// The table that was last written for that host to load.
+    pub(crate) exported: Option<Exported>,
+    /// Where this run is to write it.
+    pub(crate) to: Option<String>,
 }
 
 impl Default for Table {
@@ -50,6 +64,17 @@ impl Table {
         }
     }
 
+    /// The table; an error where it cannot be read.
+    pub(crate) fn known(&self) -> Result<Option<&LiveTable>, Hinted> {
+        match self {
+            Self::Known(live) => Ok(live.as_ref()),
+            Self::Unknown { why, hint } => Err(Hinted::new(format!("the table cannot be read: {why}"), hint.clone())),
+            Self::Elsewhere(_) => {
+                Err(Hinted::new(format!("the table cannot be read: {ELSEWHERE}"), "run it on the host"))
+            }
+        }
+    }
+
     fn unknown(why: String, hint: Option<String>) -> Self {
         Self::Unknown { why, hint: hint.unwrap_or_else(|| "`nft list ruleset inet` shows what is there".into()) }
     }
@@ -71,6 +96,7 @@ pub(crate) fn action(wall: &Wall, table: &Table) -> Step {
     let live = match table {
         Table::Known(live) => live.as_ref(),
         Table::Unknown { why, hint } => return Step::Unknown { why: why.clone(), hint: hint.clone() },
+        Table::Elsewhere(elsewhere) => return elsewhere.step(wall),
     };
     if wall.bridges.is_empty() {
         return live.map_or(Step::Nothing, |_| Step::Load(delete("no domain is left")));
@@ -83,12 +109,46 @@ pub(crate) fn action(wall: &Wall, table: &Table) -> Step {
     }
 }
 
+const ELSEWHERE: &str = "Incus runs on another host than this program, as where its socket is forwarded into a machine";
+const EXPORT: &str = "`anklume firewall export FILE` writes the table, `anklume firewall load FILE` on the host loads it; \
+     or `anklume apply --firewall export FILE`, and load it then";
+
+impl Elsewhere {
+    fn step(&self, wall: &Wall) -> Step {
+        match &self.to {
+            Some(to) => Step::Load(self.export(wall, to)),
+            None if self.is_as_wanted(wall) => Step::Nothing,
+            None if self.exported.is_none() && wall.bridges.is_empty() => Step::Nothing,
+            None => Step::Unknown { why: ELSEWHERE.into(), hint: EXPORT.into() },
+        }
+    }
+
+    /// The table of this wall is what was exported.
+    pub(crate) fn is_as_wanted(&self, wall: &Wall) -> bool {
+        self.exported.as_ref().is_some_and(|exported| exported.table == keep::text(wall))
+    }
+
+    fn export(&self, wall: &Wall, to: &str) -> Action {
+        let before = self.exported.as_ref().and_then(|exported| TableFile::parse(&exported.table).ok());
+        let (verb, fields) = match before {
+            Some(before) => (Verb::Update, differences::of_walls(&readback(&before.table).wall, wall)),
+            None => (Verb::Create, described(wall)),
+        };
+        let note = format!("written to {to}: `anklume firewall load` on the host loads it");
+        fence(verb, fields, &note, exported::write(to, &keep::text(wall)))
+    }
+}
+
 /// The table without the bridges that are deleted in this plan; loaded after they are gone, since until then they are
 /// kept apart.
-pub(crate) fn last_action(wall: &Wall, gone: &BTreeSet<&String>) -> Option<Action> {
+pub(crate) fn last_action(wall: &Wall, gone: &BTreeSet<&String>, table: &Table) -> Option<Action> {
     let rest = without(wall, gone);
     if rest == *wall {
         return None;
+    }
+    if let Table::Elsewhere(elsewhere) = table {
+        // Names of bridges that are gone do no harm until the next export.
+        return elsewhere.to.as_ref().map(|to| elsewhere.export(&rest, to));
     }
     if rest.bridges.is_empty() {
         return Some(delete("no domain is left"));
@@ -113,7 +173,23 @@ pub(crate) fn without(wall: &Wall, gone: &BTreeSet<&String>) -> Wall {
 
 /// The dry run: does the kernel take this table?
 pub(crate) fn check(wall: &Wall) -> Call {
-    Call::nft(["-j", "-c", "-f", "-"]).body(batch(wall))
+    check_call(batch(wall))
+}
+
+/// The same for a batch from a file.
+pub(crate) fn check_call(batch: Value) -> Call {
+    Call::nft(["-j", "-c", "-f", "-"]).body(batch)
+}
+
+/// Puts the table of a file in the place of the live one, where they are not the same.
+pub(crate) fn replacing(live: Option<&LiveTable>, file: &TableFile) -> Option<Action> {
+    let wall = readback(&file.table).wall;
+    let (verb, fields) = match live {
+        Some(live) if *live == file.table => return None,
+        Some(live) => (Verb::Update, differences::of_walls(&readback(live).wall, &wall)),
+        None => (Verb::Create, described(&wall)),
+    };
+    Some(fence(verb, fields, "loaded in one transaction", vec![load_call(file.batch.clone())]))
 }
 
 /// First what the file asks for, then what somebody changed in the table beside it.
@@ -129,11 +205,11 @@ fn update(wall: &Wall, live: &LiveTable) -> Action {
 }
 
 fn load(wall: &Wall, verb: Verb, fields: Vec<Field>, note: &str) -> Action {
-    fence(verb, fields, note, load_call(batch(wall)))
+    fence(verb, fields, note, vec![load_call(batch(wall))])
 }
 
 fn delete(note: &str) -> Action {
-    fence(Verb::Delete, Vec::new(), note, load_call(removal()))
+    fence(Verb::Delete, Vec::new(), note, vec![load_call(removal())])
 }
 
 /// Loads a whole table, or takes it away, in one transaction.
@@ -141,7 +217,7 @@ pub(crate) fn load_call(batch: Value) -> Call {
     Call::nft(["-j", "-f", "-"]).body(batch)
 }
 
-fn fence(verb: Verb, fields: Vec<Field>, note: &str, call: Call) -> Action {
+fn fence(verb: Verb, fields: Vec<Field>, note: &str, calls: Vec<Call>) -> Action {
     Action {
         id: Id::global(Kind::Firewall, "inet anklume"),
         domain: String::new(),
@@ -150,7 +226,7 @@ fn fence(verb: Verb, fields: Vec<Field>, note: &str, call: Call) -> Action {
         impact: Impact::Live,
         note: note.to_owned(),
         heavy: false,
-        calls: vec![call],
+        calls,
         after: Vec::new(),
     }
 }

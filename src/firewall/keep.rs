@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::ruleset::batch;
 use super::wall::Wall;
@@ -162,7 +163,11 @@ fn action(id: Id, verb: Verb, note: &str, calls: Vec<crate::incus::call::Call>) 
 
 /// The table of a wall as `nft -j -f` reads it from a file: an object a line, so that two of them can be compared.
 pub(crate) fn text(wall: &Wall) -> String {
-    let batch = batch(wall);
+    lines(&batch(wall))
+}
+
+/// The same for a batch of `nft -j`.
+pub(crate) fn lines(batch: &Value) -> String {
     let objects = batch["nftables"].as_array().expect("a batch is a list");
     let lines: Vec<String> = objects.iter().map(ToString::to_string).collect();
     format!("{{\"nftables\": [\n{}\n]}}\n", lines.join(",\n"))

@@ -3,6 +3,7 @@
 mod differences;
 pub(crate) mod evaluate;
 pub(crate) mod explain;
+pub(crate) mod exported;
 pub(crate) mod fence;
 pub(crate) mod file;
 pub(crate) mod keep;

@@ -22,6 +22,8 @@ pub(crate) struct Facts {
     pub(crate) yolo_kept: bool,
     /// Addresses and routes of the host, the default routes left out.
     pub(crate) networks: Vec<HostNetwork>,
+    /// The interfaces of this process's network, as `ip -j addr` lists them.
+    pub(crate) links: Value,
     /// What it has of CPUs and memory; asked for where they are shared out.
     pub(crate) totals: Option<Totals>,
     /// What the image repository holds, where the file names one; why it cannot be read, where it cannot.
@@ -54,9 +56,7 @@ pub(crate) fn read_context(root: &Path, yolo: bool) -> Facts {
         vm_nested: read("vm_nested") == "true",
         yolo: yolo || read("yolo") == "true",
         yolo_kept: read("yolo") == "true",
-        networks: Vec::new(),
-        totals: None,
-        repository: None,
+        ..Facts::default()
     }
 }
 

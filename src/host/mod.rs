@@ -4,5 +4,6 @@ pub(crate) mod boot;
 pub(crate) mod facts;
 pub(crate) mod files;
 pub(crate) mod gather;
+pub(crate) mod reach;
 pub(crate) mod repository;
 pub(crate) mod routes;

@@ -20,6 +20,8 @@ pub(crate) struct Live {
     pub(crate) pools: Vec<String>,
     /// Of the host directories that the file asks for, those that are there.
     pub(crate) directories: BTreeSet<String>,
+    /// Every interface of the host, as Incus lists them.
+    pub(crate) interfaces: Value,
     /// Our nftables table.
     pub(crate) table: Table,
     /// What keeps it over a reboot; nothing is known of it where only Incus and the kernel were asked.
@@ -41,8 +43,9 @@ impl Live {
             Table::read(host),
         );
         let (pools, volumes) = volumes?;
-        let listings = [projects?, networks?, profiles?, volumes, instances?];
-        Ok(Self { found: found(&listings), pools: names(&pools), table, ..Self::default() })
+        let interfaces = networks?;
+        let listings = [projects?, interfaces.clone(), profiles?, volumes, instances?];
+        Ok(Self { found: found(&listings), pools: names(&pools), interfaces, table, ..Self::default() })
     }
 
     /// Looks which of these directories of the host are there.

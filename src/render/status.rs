@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::json::pretty;
 use super::text::{trust_style, trust_word};
-use crate::firewall::fence::Table;
+use crate::firewall::fence::{Elsewhere, Table};
 use crate::firewall::keep::AfterReboot;
 use crate::incus::live::Live;
 use crate::infra::model::TrustLevel;
@@ -135,7 +135,11 @@ impl Status {
         for orphan in &self.orphans {
             text.push_str(&format!("{} {orphan}: not in the file\n", surface.paint(Style::Yellow, '!')));
         }
-        let style = if self.firewall.state == "in force" { Style::Green } else { Style::Red };
+        let style = match self.firewall.state {
+            "in force" => Style::Green,
+            "exported" => Style::Yellow,
+            _ => Style::Red,
+        };
         text.push_str(&format!("isolation: {}\n", surface.paint(style, &self.firewall.message)));
         if self.firewall.on_trial {
             let told = "`anklume firewall confirm` keeps the table; without it the former one comes back";
@@ -180,6 +184,7 @@ fn firewall(desired: &Desired, live: &Live, drift: &Drift) -> FirewallStatus {
     let (bridges, policies) = (desired.wall.bridges.len(), desired.wall.openings.len());
     let (state, message) = match &live.table {
         Table::Unknown { why, hint } => ("unknown", format!("cannot be told: {why}; {hint}")),
+        Table::Elsewhere(elsewhere) => exported(desired, elsewhere),
         Table::Known(None) if bridges == 0 => ("in force", "nothing to keep apart".into()),
         Table::Known(None) => ("missing", "GONE: nothing keeps the domains apart; `anklume apply` restores it".into()),
         Table::Known(Some(_)) if drift.firewall => {
@@ -190,6 +195,21 @@ fn firewall(desired: &Desired, live: &Live, drift: &Drift) -> FirewallStatus {
     let known = bridges > 0 && matches!(live.table, Table::Known(_));
     let after_reboot = known.then(|| live.keeping.after_reboot(&desired.wall));
     FirewallStatus { state, message, after_reboot, on_trial: live.keeping.on_trial }
+}
+
+/// What can be known of a table that another host has to load.
+fn exported(desired: &Desired, elsewhere: &Elsewhere) -> (&'static str, String) {
+    let blind = "this machine cannot see what its host has loaded";
+    match &elsewhere.exported {
+        Some(exported) if elsewhere.is_as_wanted(&desired.wall) => {
+            ("exported", format!("exported to {}; {blind}", exported.told()))
+        }
+        Some(exported) => {
+            let again = "`anklume firewall export FILE` writes it as the file says now";
+            ("outdated", format!("NOT as the file says: exported to {}; {again}; {blind}", exported.told()))
+        }
+        None => ("unknown", format!("cannot be told: {blind}; `anklume firewall export FILE` writes the table for it")),
+    }
 }
 
 /// What differs, by thing.

@@ -82,7 +82,7 @@ pub(crate) fn destruction(desired: &Desired, live: &Live, removal: removal::Remo
     };
     let gone: BTreeSet<&String> = desired.wall.bridges.keys().filter(|bridge| !stands(bridge)).collect();
     if going.iter().any(|id| id.kind == Kind::Network)
-        && let Some(action) = fence::last_action(&desired.wall, &gone)
+        && let Some(action) = fence::last_action(&desired.wall, &gone, &live.table)
     {
         planner.steps.push(Step::new(action, Phase::LastFence));
         planner.keep(Phase::LastKeep, &fence::without(&desired.wall, &gone));
@@ -384,7 +384,7 @@ impl<'a> Planner<'a> {
         }
         let gone = deleted.iter().filter(|found| found.id.kind == Kind::Network).map(|found| &found.id.name);
         let gone = gone.collect();
-        if let Some(action) = fence::last_action(&self.desired.wall, &gone) {
+        if let Some(action) = fence::last_action(&self.desired.wall, &gone, &self.live.table) {
             self.steps.push(Step::new(action, Phase::LastFence));
             self.keep(Phase::LastKeep, &fence::without(&self.desired.wall, &gone));
         }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod changes;
+mod firewall_elsewhere;
 mod firewall_kept;
 mod firewall_trial;
 mod firewall_words;

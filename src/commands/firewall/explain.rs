@@ -11,7 +11,6 @@ use crate::failure::{Hinted, WrongInput};
 use crate::firewall::explain::ends::{self, Named};
 use crate::firewall::explain::traffic::Traffic;
 use crate::firewall::explain::{self, Question, Unanswered, told};
-use crate::firewall::fence::Table;
 use crate::firewall::words;
 use crate::host::routes;
 use crate::incus::door::ThisHost;
@@ -25,12 +24,7 @@ use crate::ui::Ui;
 /// Reads the file, Incus and the table, and answers: 0 where all that was asked about is allowed, 1 where it is not.
 pub(crate) async fn run(global: &Global, args: &ExplainArgs, ui: Ui) -> Result<ExitCode> {
     let ground = Ground::read(global, false, ui).await?;
-    let live = match &ground.live.table {
-        Table::Known(live) => live.as_ref(),
-        Table::Unknown { why, hint } => {
-            return Err(Hinted::new(format!("the table cannot be read: {why}"), hint).into());
-        }
-    };
+    let live = ground.live.table.known()?;
     let named = |word: &str| ends::named(word, &ground.desired).ok_or_else(|| unknown(word, &ground.desired, ui));
     let (from, to) = (named(&args.from)?, named(&args.to)?);
     let mut ways = BTreeMap::new();

@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 
 use crate::cli::Global;
 use crate::commands::{DONE, Ground};
-use crate::firewall::keep;
+use crate::firewall::fence::Table;
+use crate::firewall::{exported, keep};
 use crate::host::files;
 use crate::incus::door::{Host, ThisHost};
 use crate::ui::Ui;
@@ -22,9 +23,13 @@ pub(super) async fn run(global: &Global, to: Option<&Path>, ui: Ui) -> Result<Ex
     };
     let failed = || format!("the table cannot be written to {}", to.display());
     let path = absolute(to).with_context(failed)?;
-    for call in files::write(&path.to_string_lossy(), keep::MODE, &text) {
+    let path = path.to_string_lossy();
+    let elsewhere = matches!(ground.live.table, Table::Elsewhere(_));
+    let calls = if elsewhere { exported::write(&path, &text) } else { files::write(&path, keep::MODE, &text) };
+    for call in calls {
         ThisHost.call(&call).await.with_context(failed)?;
     }
-    ui.say(format!("{0} has the table; `nft -j -f {0}` loads it", path.display()));
+    let how = if elsewhere { "`anklume firewall load` on the host" } else { "`nft -j -f`" };
+    ui.say(format!("{path} has the table; {how} loads it"));
     Ok(DONE)
 }

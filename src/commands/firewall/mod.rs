@@ -4,6 +4,7 @@ mod apply;
 mod confirm;
 mod explain;
 mod export;
+mod load;
 mod show;
 mod trial;
 mod verify;
@@ -24,6 +25,7 @@ pub(crate) async fn run(global: &Global, command: FirewallCommand, ui: Ui) -> Re
         FirewallCommand::Trial { seconds } => trial::run(seconds, ui).await,
         FirewallCommand::Export { to } => export::run(global, to.as_deref(), ui).await,
         FirewallCommand::Explain(args) => explain::run(global, &args, ui).await,
+        FirewallCommand::Load(args) => load::run(&args, ui).await,
         FirewallCommand::Show(args) => show::run(&args, ui).await,
         FirewallCommand::Verify(args) => verify::run(global, &args, ui).await,
         FirewallCommand::Watch(args) => watch::run(&args, ui).await,

@@ -15,21 +15,16 @@ use crate::ui::Ui;
 
 /// Prints the table that is in force. It needs no file: everything that is shown is in the table.
 pub(crate) async fn run(args: &FirewallShowArgs, ui: Ui) -> Result<ExitCode> {
-    let table = match Table::read(&ThisHost).await {
-        Table::Known(Some(table)) => table,
-        Table::Known(None) => {
-            let message = "there is no table `inet anklume`: nothing keeps the domains apart";
-            return Err(Hinted::new(message, "`anklume apply` loads it").into());
-        }
-        Table::Unknown { why, hint } => {
-            return Err(Hinted::new(format!("the table cannot be read: {why}"), hint).into());
-        }
+    let table = Table::read(&ThisHost).await;
+    let Some(table) = table.known()? else {
+        let message = "there is no table `inet anklume`: nothing keeps the domains apart";
+        return Err(Hinted::new(message, "`anklume apply` loads it").into());
     };
     if args.format == Format::Json {
-        ui.print(show::json(&table, args.rules));
+        ui.print(show::json(table, args.rules));
         return Ok(DONE);
     }
-    ui.print(show::text(&table, &ui.out));
+    ui.print(show::text(table, &ui.out));
     if args.rules {
         let listing = Call::nft(["list", "table", "inet", "anklume"]);
         let listing = ThisHost.call(&listing).await.context("the rules cannot be listed")?;

@@ -45,6 +45,7 @@ pub(crate) async fn run(global: &Global, args: &VerifyArgs, ui: Ui) -> Result<Ex
 
 /// How the table in force compares with the one that the file asks for.
 fn table(ground: &Ground) -> Result<TableState> {
+    ground.live.table.known()?;
     match fence::action(&ground.desired.wall, &ground.live.table) {
         Step::Nothing => Ok(TableState::AsWanted),
         Step::Load(action) if action.verb == Verb::Create => Ok(TableState::Missing),

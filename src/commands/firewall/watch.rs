@@ -75,9 +75,7 @@ struct Watcher {
 
 impl Watcher {
     async fn start(ui: Ui) -> Result<Self> {
-        if let Table::Unknown { why, hint } = Table::read(&ThisHost).await {
-            return Err(Hinted::new(format!("the table cannot be read: {why}"), hint).into());
-        }
+        Table::read(&ThisHost).await.known()?;
         // Before the first look, so that nothing can happen unseen in between.
         let monitor = Follow::start(&monitor())?;
         ui.say(match Keeping::read(Path::new("/")).file {
@@ -154,13 +152,8 @@ impl Watcher {
         let file = if trial::is_on(Path::new("/")) { trial::TABLE } else { keep::FILE };
         let kept = read(Path::new(file)).with_context(|| format!("{file} cannot be used, so the table is not watched"));
         let kept = kept?;
-        let live = match Table::read(&ThisHost).await {
-            Table::Known(live) => live,
-            Table::Unknown { why, hint } => {
-                return Err(Hinted::new(format!("the table cannot be read: {why}"), hint).into());
-            }
-        };
-        let found = finding(kept.as_ref().map(|kept| &kept.table), live.as_ref(), lock::is_taken());
+        let table = Table::read(&ThisHost).await;
+        let found = finding(kept.as_ref().map(|kept| &kept.table), table.known()?, lock::is_taken());
         if let (Finding::Gone | Finding::Changed, Some(kept)) = (found, kept) {
             let load = fence::load_call(kept.batch);
             ThisHost.call(&load).await.context("the table is not as it is kept, and could not be restored")?;
