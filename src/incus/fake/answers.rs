@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::state::{Instance, Object, State};
 use super::words::Words;
-use super::{Answer, images, keys, nft};
+use super::{Answer, images, keys, nft, volumes};
 
 /// The answer to a call that only reads; `None` for one that changes something.
 pub(super) fn answer(state: &State, words: &Words<'_>, body: Option<&Value>) -> Option<Answer> {
@@ -33,9 +33,15 @@ fn query(state: &State, path: &str) -> Result<Value, String> {
         "/1.0/instances?recursion=1&all-projects=true" => {
             state.instances.iter().map(|((project, name), one)| instance(project, name, one)).collect()
         }
-        "/1.0/storage-pools?recursion=1" => state.pools.iter().map(|name| json!({"name": name})).collect(),
+        "/1.0/storage-pools?recursion=1" => volumes::pools(state),
         "/1.0/images?recursion=1&project=default" => images::listing(state),
-        other => return one(state, other),
+        other => {
+            let pool = other.strip_prefix("/1.0/storage-pools/");
+            return match pool.and_then(|rest| rest.strip_suffix("/volumes/custom?recursion=1&all-projects=true")) {
+                Some(pool) => volumes::listing(state, pool),
+                None => one(state, other),
+            };
+        }
     })
 }
 
@@ -60,6 +66,7 @@ fn one(state: &State, path: &str) -> Result<Value, String> {
             let found = state.instances.get(&key(name)).ok_or("Instance not found")?;
             Ok(instance(project, name, found))
         }
+        ["storage-pools", pool, "volumes", "custom", name] => volumes::one(state, project, pool, name),
         _ => panic!("nobody has tried yet what Incus says to `query {path}`"),
     }
 }

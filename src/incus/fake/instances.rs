@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::state::{Config, Devices, Instance, Object, State};
 use super::words::Words;
-use super::{Change, devices, images, keys, kinds, limits, nft};
+use super::{Change, devices, images, keys, kinds, limits, nft, volumes};
 
 pub(super) fn change(state: &mut State, words: &Words<'_>, body: Option<&Value>, amid: bool) -> Change {
     let project = words.project();
@@ -76,7 +76,8 @@ fn create(state: &mut State, words: &Words<'_>, owner: (&str, &str), image: &str
     }
     let (config, devices) = state.expanded(project, &instance);
     limits::check(state, project, &limits, Some((vm, config))).map_err(|said| said.replace("total ", ""))?;
-    check_whole(state, &instance, &devices).map_err(|said| failed(format!("Failed initializing instance: {said}")))?;
+    check_whole(state, project, &instance, &devices)
+        .map_err(|said| failed(format!("Failed initializing instance: {said}")))?;
     let (_, pool) = devices::root(&devices).ok_or_else(|| failed(NO_ROOT.into()))?;
     if !pool.is_some_and(|pool| state.pools.contains(pool)) {
         return Err(failed("Failed initializing instance: Failed loading storage pool: Storage pool not found".into()));
@@ -88,8 +89,9 @@ fn create(state: &mut State, words: &Words<'_>, owner: (&str, &str), image: &str
 const NO_ROOT: &str = "Failed detecting root disk device: No root device could be found";
 
 /// What is looked at whenever an instance is made or changed.
-fn check_whole(state: &State, instance: &Instance, devices: &Devices) -> Change {
+fn check_whole(state: &State, project: &str, instance: &Instance, devices: &Devices) -> Change {
     keys::check(&instance.object.config, Some(instance.vm))?;
+    volumes::check(state, project, instance.vm, devices)?;
     devices::check(state, devices, true).map_err(|said| format!("Invalid devices: {said}"))
 }
 
@@ -129,7 +131,7 @@ pub(super) fn check_update(new: &State, old: &State, owner: (&str, &str), after:
     let before = &old.instances[&key(project, name)];
     let (old_config, old_devices) = old.expanded(project, before);
     let (config, devices) = new.expanded(project, after);
-    check_whole(new, after, &devices)?;
+    check_whole(new, project, after, &devices)?;
     let Some((_, pool)) = devices::root(&devices) else { return Err(format!("Invalid expanded devices: {NO_ROOT}")) };
     if devices::root(&old_devices).is_some_and(|(_, before)| before != pool) {
         return Err(format!("Cannot update root disk device pool name to {pool:?}"));
@@ -137,6 +139,7 @@ pub(super) fn check_update(new: &State, old: &State, owner: (&str, &str), after:
     let up = before.status != "Stopped";
     if up && before.vm {
         keys::check_running_vm(&old_config, &config)?;
+        volumes::check_running_vm(&old_devices, &devices)?;
     }
     for (device, keys) in devices.iter().filter(|(device, keys)| old_devices.get(*device) != Some(keys)) {
         devices::check_conflicts(new, owner, &devices, device)
@@ -193,6 +196,7 @@ fn start(state: &mut State, project: &str, name: &str) -> Change {
             return Err(format!("Failed to start device \"{device}\": Parent device \"{parent}\" doesn't exist"));
         }
     }
+    volumes::check(state, project, instance.vm, &devices)?;
     check_start(&config, &devices)?;
     note_unfenced(state, project, name, &devices);
     let nests = !instance.vm && config.get("security.nesting").is_some_and(|value| value == "true");

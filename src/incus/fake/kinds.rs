@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::state::{Config, Object, State};
 use super::words::Words;
-use super::{Change, devices, images, instances, limits, nft, profiles};
+use super::{Change, devices, images, instances, limits, nft, profiles, volumes};
 
 /// Makes a change. `amid`: what takes several steps stops after the first.
 pub(super) fn change(state: &mut State, words: &Words<'_>, body: Option<&Value>, amid: bool) -> Change {
@@ -29,6 +29,11 @@ pub(super) fn change(state: &mut State, words: &Words<'_>, body: Option<&Value>,
             "delete" => profiles::delete(state, words.project(), name),
             _ => unknown(words),
         },
+        ("incus", ["storage", "volume", ..]) => volumes::change(state, words, body.expect("a body")),
+        ("mkdir", [_mode, path]) if words.has("-p") => {
+            state.directories.insert((*path).to_owned());
+            Ok(())
+        }
         ("incus", ["image", "copy", image, "local:"]) => images::copy(state, words, image),
         ("incus", _) => instances::change(state, words, body, amid),
         _ => unknown(words),
@@ -62,7 +67,8 @@ fn check_project_keys(config: &Config) -> Change {
 
 fn is_empty(state: &State, name: &str) -> bool {
     let profiles = state.profiles.keys().filter(|(project, _)| project == name).count();
-    profiles <= 1 && !state.instances.keys().any(|(project, _)| project == name)
+    let has_volumes = state.volumes.keys().any(|(project, ..)| project == name);
+    profiles <= 1 && !has_volumes && !state.instances.keys().any(|(project, _)| project == name)
 }
 
 fn edit_project(state: &mut State, name: &str, object: Object) -> Change {

@@ -12,6 +12,7 @@ mod nft;
 mod profiles;
 mod state;
 mod tests;
+mod volumes;
 mod words;
 
 use std::sync::{Mutex, MutexGuard};

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
+use super::volumes::{self, Volume};
+
 /// Keys and their values.
 pub(super) type Config = BTreeMap<String, String>;
 pub(super) type Devices = BTreeMap<String, Config>;
@@ -48,6 +50,9 @@ pub(crate) struct State {
     pub(crate) instances: BTreeMap<(String, String), Instance>,
     pub(crate) images: Vec<Image>,
     pub(crate) pools: Vec<String>,
+    pub(crate) volumes: BTreeMap<volumes::Key, Volume>,
+    /// Directories of the host that were made.
+    pub(crate) directories: BTreeSet<String>,
     /// Tables by family and name.
     pub(crate) tables: BTreeMap<(String, String), Vec<TablePart>>,
     /// Every change that was made, as it was typed.

@@ -46,7 +46,8 @@ impl World {
     }
 
     pub(super) fn read(&self) -> Live {
-        wait(Live::read(&*self.fake)).unwrap()
+        let live = wait(Live::read(&*self.fake)).unwrap();
+        Live { directories: self.fake.state().directories.clone(), ..live }
     }
 
     pub(super) fn plan(&self, infra: &Infra, options: &Options) -> Result<Plan, Refusal> {
