@@ -15,6 +15,7 @@ pub(crate) mod profile;
 pub(crate) mod project;
 #[cfg(test)]
 mod properties;
+mod reach;
 pub(crate) mod removal;
 mod running;
 pub(crate) mod steps;

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::difference::{self, Change};
+use super::reach::Reach;
 use super::steps::{self, Phase, Step};
 use super::{
-    Found, RESOURCES, Resource, Status, Wanted, birth, directory, exchange, fields, image, instance, network, removal,
-    resource, running, target, volume,
+    Found, RESOURCES, Status, Wanted, birth, directory, exchange, fields, image, instance, network, removal, resource,
+    running, target, volume,
 };
 use crate::firewall::wall::Wall;
 use crate::firewall::{fence, keep};
@@ -234,8 +235,10 @@ impl<'a> Planner<'a> {
     fn change(&mut self, wanted: &Wanted, found: &Found) {
         let resource = resource(&wanted.id).expect("only Incus objects are wanted");
         let changes = difference::changes(wanted, found, resource, self.server);
-        let restarted = self.restarted(wanted, &changes);
-        let (now, held) = self.split(wanted, changes, &restarted);
+        let infra = &self.desired.infra;
+        let reach = Reach { live: self.live, server: self.server, infra, restart: self.options.restart };
+        let restarted = reach.restarted(wanted, &changes);
+        let (now, held) = reach.split(wanted, changes, &restarted);
         self.conflicts.extend(held.iter().filter_map(|change| network::moved(wanted, change, &restarted)));
         self.held.extend(difference::held(wanted, &held));
         let marks = difference::marks(wanted, found, &self.desired.infra, &held);
@@ -269,49 +272,6 @@ impl<'a> Planner<'a> {
             self.steps.push(Step { needs: wanted.needs.clone(), starts, restarts, ..Step::new(action, Phase::Make) });
         }
         self.state(wanted, found, restarts);
-    }
-
-    /// The machines that are up and would restart for these changes: itself, or the users of a profile.
-    fn restarted(&self, wanted: &Wanted, changes: &[Change]) -> Vec<&'a Found> {
-        let live = self.live;
-        let users = live.found.values().filter(|user| user.id.kind == Kind::Instance && user.is_up());
-        users.filter(|user| changes.iter().any(|change| self.restarts(wanted, change, user))).collect()
-    }
-
-    /// Has a machine that is up to stop and start for a change of itself, or of something that it uses?
-    fn restarts(&self, wanted: &Wanted, change: &Change, user: &Found) -> bool {
-        let impact = || instance::Instances.impact(&change.key, wanted, user, self.server);
-        match wanted.id.kind {
-            Kind::Instance => user.id == wanted.id && change.impact == Impact::Restart,
-            Kind::Profile => user.needs.contains(&wanted.id) && impact() == Impact::Restart,
-            Kind::Volume => user.needs.contains(&wanted.id) && change.impact == Impact::Restart,
-            Kind::Network => change.key == network::address() && self.is_on(user, &wanted.id),
-            _ => false,
-        }
-    }
-
-    /// Has a machine of ours a NIC on this bridge, of its own or by a profile?
-    fn is_on(&self, user: &Found, bridge: &Id) -> bool {
-        let ours = user.marks.as_ref().is_some_and(|marks| marks.infra == self.desired.infra);
-        let mut profiles = user.needs.iter().filter_map(|need| self.live.found.get(need));
-        ours && (user.needs.contains(bridge) || profiles.any(|profile| profile.needs.contains(bridge)))
-    }
-
-    /// Which changes are made now, and which wait for a word of the user. What a profile changes
-    /// restarts its users; what a volume takes only unused restarts nobody where nobody uses it.
-    fn split(&self, wanted: &Wanted, changes: Vec<Change>, restarted: &[&Found]) -> (Vec<Change>, Vec<Change>) {
-        let raised = changes.into_iter().map(|mut change| {
-            let restarts = restarted.iter().any(|user| self.restarts(wanted, &change, user));
-            if matches!(change.impact, Impact::Live | Impact::Restart) {
-                change.impact = if restarts { Impact::Restart } else { Impact::Live };
-            }
-            change
-        });
-        raised.partition(|change| match change.impact {
-            Impact::Live => true,
-            Impact::Restart => self.options.restart,
-            Impact::Rebuild(_) | Impact::Refused(_) => false,
-        })
     }
 
     fn state(&mut self, wanted: &Wanted, found: &Found, restarted: bool) {
