@@ -110,8 +110,13 @@ impl<'a> Sieve<'a> {
     fn before_making(&self, at: usize) -> BTreeSet<usize> {
         let step = &self.steps[at];
         let mut before: BTreeSet<usize> = BTreeSet::new();
-        for need in &step.needs {
+        for need in step.needs.iter().filter(|need| !(is_profile_update(step) && self.moves(need))) {
             before.extend(self.making(need).filter(|other| *other != at));
+        }
+        if moves(step) {
+            // Incus looks at every machine of a profile that is edited: none may have an address of another network.
+            let updates = (0..self.steps.len()).filter(|other| is_profile_update(&self.steps[*other]));
+            before.extend(updates.filter(|other| self.steps[*other].needs.contains(&step.action.id)));
         }
         if step.starts {
             before.extend(&self.fences);
@@ -171,6 +176,11 @@ impl<'a> Sieve<'a> {
         before
     }
 
+    /// Is this a bridge that gets another network?
+    fn moves(&self, id: &Id) -> bool {
+        self.of_thing.get(id).into_iter().flatten().any(|at| moves(&self.steps[*at]))
+    }
+
     /// The steps that make a thing, or change it.
     fn making(&self, id: &Id) -> impl Iterator<Item = usize> + '_ {
         let steps = self.of_thing.get(id).into_iter().flatten().copied();
@@ -180,6 +190,15 @@ impl<'a> Sieve<'a> {
     fn is_network(&self, at: usize) -> bool {
         self.steps[at].action.id.kind == Kind::Network
     }
+}
+
+fn moves(step: &Step) -> bool {
+    let Action { id, verb, fields, .. } = &step.action;
+    id.kind == Kind::Network && *verb != Verb::Create && fields.iter().any(|field| field.key == "ipv4.address")
+}
+
+fn is_profile_update(step: &Step) -> bool {
+    step.action.id.kind == Kind::Profile && step.action.verb == Verb::Update
 }
 
 /// A machine that is made or changed waits for the deletion of machines on the same bridge: one of them may hold the
