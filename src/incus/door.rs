@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::future::Future;
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
@@ -112,7 +113,9 @@ fn said(stderr: &[u8]) -> String {
 }
 
 /// How often a call is tried that fails for a reason that passes by itself.
-const TRIES: usize = 5;
+const TRIES: u32 = 6;
+/// How long to wait before the second try; longer before each one after.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Runs a call, reading first what an edit is made on, and tries again what fails for a reason that passes.
 pub(crate) async fn perform(host: &impl Host, call: &Call) -> Result<Vec<u8>, CallError> {
@@ -121,6 +124,7 @@ pub(crate) async fn perform(host: &impl Host, call: &Call) -> Result<Vec<u8>, Ca
         match once(host, call).await {
             Err(CallError::Failed { said, .. }) if is_passing(&said) && tries < TRIES => {
                 tracing::debug!(call = %call.words(), %said, tries, "again");
+                tokio::time::sleep(PAUSE * tries).await;
                 tries += 1;
             }
             result => return result,
@@ -143,6 +147,8 @@ fn is_passing(said: &str) -> bool {
         "database is locked",
         // A bridge that starts looks at every interface of the host, and a machine's came or went meanwhile.
         "Failed to delete bridge children interfaces",
+        // The change of a profile is still on its way through its machines.
+        "Instance is busy running",
         // Two profiles of one machine change at once: Incus waited for the other change, and then gave up.
         "A matching non-reusable operation has now succeeded",
     ]

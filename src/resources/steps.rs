@@ -116,7 +116,7 @@ impl<'a> Sieve<'a> {
         if moves(step) {
             // Incus looks at every machine of a profile that is edited: none may have an address of another network.
             let updates = (0..self.steps.len()).filter(|other| is_profile_update(&self.steps[*other]));
-            before.extend(updates.filter(|other| self.steps[*other].needs.contains(&step.action.id)));
+            before.extend(updates.filter(|other| self.steps[*other].action.domain == step.action.domain));
         }
         if step.starts {
             before.extend(&self.fences);
