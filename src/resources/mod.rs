@@ -15,11 +15,11 @@ pub(crate) mod profile;
 pub(crate) mod project;
 #[cfg(test)]
 mod properties;
-mod reach;
 pub(crate) mod removal;
 mod running;
 pub(crate) mod steps;
 pub(crate) mod target;
+mod users;
 pub(crate) mod volume;
 
 use std::collections::BTreeMap;
@@ -108,6 +108,8 @@ pub(crate) struct Found {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct FoundInstance {
     pub(crate) vm: bool,
+    /// Where its root disk is, whoever says so: itself or a profile.
+    pub(crate) root_pool: Option<String>,
     pub(crate) status: Status,
 }
 

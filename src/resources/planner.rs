@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::difference::{self, Change};
-use super::reach::Reach;
 use super::steps::{self, Phase, Step};
+use super::users::Users;
 use super::{
     Found, RESOURCES, Status, Wanted, birth, directory, exchange, fields, image, instance, network, removal, resource,
     running, target, volume,
@@ -234,11 +234,14 @@ impl<'a> Planner<'a> {
 
     fn change(&mut self, wanted: &Wanted, found: &Found) {
         let resource = resource(&wanted.id).expect("only Incus objects are wanted");
-        let changes = difference::changes(wanted, found, resource, self.server);
-        let infra = &self.desired.infra;
-        let reach = Reach { live: self.live, server: self.server, infra, restart: self.options.restart };
-        let restarted = reach.restarted(wanted, &changes);
-        let (now, held) = reach.split(wanted, changes, &restarted);
+        let users = Users { live: self.live, server: self.server, infra: &self.desired.infra };
+        let changes = users.weighed(wanted, difference::changes(wanted, found, resource, self.server));
+        let restarted = users.restarted(wanted, &changes);
+        let (now, held): (Vec<Change>, Vec<Change>) = changes.into_iter().partition(|change| match change.impact {
+            Impact::Live => true,
+            Impact::Restart => self.options.restart,
+            Impact::Rebuild(_) | Impact::Refused(_) => false,
+        });
         self.conflicts.extend(held.iter().filter_map(|change| network::moved(wanted, change, &restarted)));
         self.held.extend(difference::held(wanted, &held));
         let marks = difference::marks(wanted, found, &self.desired.infra, &held);

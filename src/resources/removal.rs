@@ -188,7 +188,7 @@ mod tests {
     /// A domain with one machine, whose volume holds data, and a bridge that the project's `default` profile needs.
     fn live() -> Live {
         let mut machine = found(dev(), &[project(), bridge(), volume()]);
-        machine.instance = Some(FoundInstance { vm: false, status: Status::Running });
+        machine.instance = Some(FoundInstance { vm: false, root_pool: None, status: Status::Running });
         let profile = Id::within(Kind::Profile, "pro", "default");
         let all = [
             found(project(), &[]),
