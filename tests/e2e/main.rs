@@ -4,12 +4,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod changes;
+mod drift;
 mod firewall_elsewhere;
 mod firewall_kept;
 mod firewall_trial;
 mod firewall_words;
 #[allow(dead_code)]
 mod harness;
+mod held;
 mod images;
 mod limits;
 mod neighbours;

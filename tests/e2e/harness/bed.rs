@@ -131,10 +131,12 @@ impl Bed {
         self.anklume(&[&["apply", "--yes", "--agent-wait", "1"], more].concat())
     }
 
-    /// There is nothing left to do.
+    /// There is nothing left to do, but perhaps something that is not in the file.
     #[track_caller]
     pub(crate) fn plan_is_empty(&self) {
-        let _ = self.anklume(&["plan", "--detailed-exitcode"]).says(&["Nothing to do"]);
+        let plan = self.anklume(&["plan", "--detailed-exitcode"]);
+        let nothing = ["Nothing to do", "Plan: 0 to create, 0 to change, 0 to delete; "];
+        assert!(nothing.iter().any(|text| plan.stdout.contains(text)), "something is left to do\n{plan}");
     }
 
     /// The plan as JSON.
