@@ -195,7 +195,7 @@ fn input(ways: &Ways) -> Vec<Object> {
     rules.add(vec![iifname_not(BRIDGES), accept()], "none of anklume's bridges");
     // Before the answers: conntrack takes a redirect about a connection of the host for related to it.
     rules.add(vec![icmp_type("redirect"), drop()], "nobody redirects a route");
-    rules.add(vec![icmpv6_type(&["nd-redirect"]), drop()], "nobody redirects a route");
+    rules.add(vec![icmpv6_type(&["nd-redirect"]), drop()], "nobody redirects an IPv6 route");
     rules.add(vec![target_here(&["local", "broadcast"]), ports("udp", "dport", &one(67)), accept()], "service: DHCP");
     // Neighbour discovery has no connection: conntrack leaves it untracked. No router advertisement, no redirect.
     rules.add(
@@ -219,7 +219,7 @@ fn input(ways: &Ways) -> Vec<Object> {
         "service: DNS",
     );
     rules.add(vec![target_here(&["local"]), icmp_type("echo-request"), accept()], "service: ping");
-    rules.add(vec![target_here(&["local"]), icmpv6_type(&["echo-request"]), accept()], "service: ping");
+    rules.add(vec![target_here(&["local"]), icmpv6_type(&["echo-request"]), accept()], "service: IPv6 ping");
     rules.add(vec![ip_daddr("@gateways"), target_not_here(), drop()], "gateways of other domains");
     let to_host = to_host(ways);
     if !to_host.is_empty() {
@@ -240,7 +240,7 @@ fn output(ways: &Ways) -> Vec<Object> {
     rules.add(vec![l4proto(&["tcp", "udp"]), ports("th", "sport", &one(53)), accept()], "service: DNS");
     rules.add(vec![ports("udp", "sport", &one(67)), accept()], "service: DHCP");
     rules.add(vec![icmp_type("echo-reply"), accept()], "service: ping");
-    rules.add(vec![icmpv6_type(&["echo-reply"]), accept()], "service: ping");
+    rules.add(vec![icmpv6_type(&["echo-reply"]), accept()], "service: IPv6 ping");
     let to_host = to_host(ways);
     if !to_host.is_empty() {
         rules.add(vec![oifname_jump(to_host)], "answers, while their opening stands");
