@@ -13,6 +13,7 @@ mod firewall_words;
 mod harness;
 mod held;
 mod images;
+mod leaks;
 mod limits;
 mod neighbours;
 mod nesting;

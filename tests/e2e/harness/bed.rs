@@ -101,7 +101,7 @@ impl Bed {
         self.write("infra.yml", text);
     }
 
-    fn command(&self, verb: &str, args: &[&str]) -> Command {
+    pub(super) fn command(&self, verb: &str, args: &[&str]) -> Command {
         let mut command = Command::new(SANDBOX);
         command.args([verb, &self.name, "--"]).args(args).current_dir(self.dir()).stdin(Stdio::null());
         command.env("NO_COLOR", "1").env_remove("ANKLUME_LOG");
@@ -189,6 +189,13 @@ impl Bed {
     /// Runs a shell script in a machine.
     pub(crate) fn guest(&self, project: &str, machine: &str, script: &str) -> Output {
         self.run("exec", &["incus", "exec", machine, "--project", project, "--", "sh", "-c", script])
+    }
+
+    /// Restarts Incus: `TERM`, machines go on; `KILL`, like a crash.
+    pub(crate) fn restart_incus(&self, signal: &str) {
+        let mut command = Command::new(SANDBOX);
+        command.args(["restart", &self.name, signal]).stdin(Stdio::null());
+        Output::of(&mut command, format!("tests/sandbox restart {} {signal}", self.name)).ok();
     }
 
     /// What the API says of a path.

@@ -1,5 +1,6 @@
 //! What the end-to-end tests stand on: beds to try anklume in, and what programs say in them.
 
+mod agent;
 mod bed;
 mod output;
 mod plan;
@@ -7,6 +8,7 @@ mod running;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use agent::Agent;
 pub(crate) use bed::Bed;
 pub(crate) use output::Output;
 pub(crate) use plan::Plan;
