@@ -186,7 +186,7 @@ open between them
   pro -> perso                                  udp, all ports          streams
 
 services of the gateways
-  DHCP, IPv6 neighbour discovery, DNS, ping  each gateway to the machines of its own domain
+  DHCP, IPv6 neighbour discovery, DNS, ping, IPv6 ping  each gateway to the machines of its own domain
 
 other local networks, closed to every domain
   backup, br-*, cbr*, cni*, docker*, incusbr*, lxcbr*, lxdbr*, mpqemubr*, nerdctl*, podman*, vboxnet*, virbr*, vmnet*, \
