@@ -20,5 +20,6 @@ mod nesting;
 mod random;
 mod run_state;
 mod volumes;
+mod verify;
 mod walls;
 mod whole;

@@ -73,7 +73,7 @@ pub(super) struct Ear {
 }
 
 /// Room for what comes while nobody looks: a busy machine has much else to say.
-const BUFFER: usize = 4 << 20;
+const BUFFER: usize = 1 << 20;
 
 impl Ear {
     /// Opens one; the thread is in the machine's namespace, or in the host's.

@@ -108,8 +108,10 @@ impl<'a> Picker<'a> {
     }
 
     fn all_machines(&mut self) {
-        for to in 0..self.scene().machines.len() {
-            self.add_pair(Origin::Host, to, &[Packet::Ping, Packet::Tcp(DISCARD)]);
+        for home in 0..self.scene().domains.len() {
+            for to in self.some_of(home, false) {
+                self.add_pair(Origin::Host, to, &[Packet::Ping, Packet::Tcp(DISCARD)]);
+            }
         }
         for from_home in 0..self.scene().domains.len() {
             for to_home in 0..self.scene().domains.len() {

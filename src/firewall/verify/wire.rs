@@ -60,9 +60,9 @@ pub(crate) struct Back {
 }
 
 /// How many packets are under way at once.
-const WAVE: usize = 800;
-/// What one packet needs of the process' files at most: its socket, and those that watch.
-const FILES_EACH: usize = 5;
+const WAVE: usize = 1000;
+/// Open files that are left for everything else.
+const OTHER_FILES: usize = 256;
 /// Source ports and numbers of pings: one for each packet, so that all are told apart.
 const TAGS: std::ops::RangeInclusive<u16> = 20_000..=59_999;
 
@@ -93,9 +93,11 @@ pub(crate) fn scout(machines: &[(u32, Ipv4Addr)]) -> io::Result<Vec<Result<(), S
 /// Sends everything, so many at once, and waits so long for each.
 pub(crate) fn fire(shots: &[Shot], patience: Duration) -> io::Result<Vec<Trace>> {
     in_thread(|| {
-        let mut gun = Gun { namespaces: Namespaces::new()?, next: *TAGS.start() };
+        let mut gun = Gun { namespaces: Namespaces::new()?, next: *TAGS.start(), ears: BTreeMap::new() };
+        let files = files();
         let mut traces = Vec::with_capacity(shots.len());
-        for wave in shots.chunks(room_for_files()) {
+        while traces.len() < shots.len() {
+            let wave = first_wave(&shots[traces.len()..], files.saturating_sub(gun.ears.len()));
             traces.extend(gun.wave(wave, patience)?);
         }
         Ok(traces)
@@ -107,28 +109,40 @@ fn in_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result
     std::thread::scope(|scope| scope.spawn(work).join().expect("sending does not panic"))
 }
 
-/// Asks for more open files than the usual 1024, and tells for how many packets they are enough.
-fn room_for_files() -> usize {
-    let wanted = WAVE * FILES_EACH + 256;
+/// How many files may be open; asks for more than the usual 1024.
+fn files() -> usize {
+    let wanted = 4 * WAVE + OTHER_FILES;
     let now = rustix::process::getrlimit(Resource::Nofile);
     let most = now.maximum.unwrap_or(u64::MAX).min(wanted as u64);
     if now.current.is_some_and(|current| current < most) {
-        // Where it cannot be raised, fewer go at once.
+        // Where it cannot be raised, fewer packets go at once.
         let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..now });
     }
     let files = rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let files = usize::try_from(files).unwrap_or(usize::MAX);
-    (files.saturating_sub(256) / FILES_EACH).clamp(8, WAVE)
+    usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(OTHER_FILES)
+}
+
+/// As many as go at once: each has a socket, and so has each place that is watched.
+fn first_wave(shots: &[Shot], files: usize) -> &[Shot] {
+    let mut watched = BTreeSet::new();
+    let fits = |(count, shot): &(usize, &Shot)| {
+        watched.extend(places(shot));
+        *count < WAVE && count + watched.len() < files
+    };
+    let count = shots.iter().enumerate().take_while(fits).count();
+    &shots[..count.max(1).min(shots.len())]
 }
 
 struct Gun {
     namespaces: Namespaces,
     next: u16,
+    /// Those in the machines, kept for all waves: to close one takes the kernel some ten milliseconds.
+    ears: BTreeMap<Place, Ear>,
 }
 
 impl Gun {
     fn wave(&mut self, shots: &[Shot], patience: Duration) -> io::Result<Vec<Trace>> {
-        let ears = self.ears(shots)?;
+        let at_host = self.open_ears(shots)?;
         let mut wave = Wave { shots, traces: vec![Trace::default(); shots.len()], tags: BTreeMap::new() };
         // They stay open until all is over, so that no kernel takes an answer for a stray one.
         let mut sockets = Vec::with_capacity(shots.len());
@@ -140,20 +154,25 @@ impl Gun {
             }
         }
         self.namespaces.enter(None)?;
+        let ears: Vec<&Ear> = self.ears.values().chain(&at_host).collect();
         watch(&ears, patience, |place, seen| wave.note(place, seen))?;
         Ok(wave.traces)
     }
 
-    /// Everybody who watches for these.
-    fn ears(&mut self, shots: &[Shot]) -> io::Result<Vec<Ear>> {
+    /// Opens what watches for these; those of the host are handed over.
+    fn open_ears(&mut self, shots: &[Shot]) -> io::Result<Vec<Ear>> {
         let places: BTreeSet<Place> = shots.iter().flat_map(places).collect();
-        let mut ears = Vec::with_capacity(places.len());
-        for place in places {
-            let machine = if let Place::Machine(pid) = place { Some(pid) } else { None };
-            self.namespaces.enter(machine)?;
-            ears.push(Ear::open(place)?);
+        let mut at_host = Vec::new();
+        for place in places.into_iter().filter(|place| !self.ears.contains_key(place)).collect::<Vec<_>>() {
+            if let Place::Machine(pid) = place {
+                self.namespaces.enter(Some(pid))?;
+                self.ears.insert(place, Ear::open(place)?);
+            } else {
+                self.namespaces.enter(None)?;
+                at_host.push(Ear::open(place)?);
+            }
         }
-        Ok(ears)
+        Ok(at_host)
     }
 
     /// Sends one, with the next source port that is free where it is sent from; `told` hears each that is tried.
@@ -226,11 +245,11 @@ fn send(shot: &Shot, tag: u16) -> Result<OwnedFd, Errno> {
 }
 
 /// Listens until the time is over.
-fn watch(ears: &[Ear], patience: Duration, mut note: impl FnMut(Place, Seen)) -> io::Result<()> {
+fn watch(ears: &[&Ear], patience: Duration, mut note: impl FnMut(Place, Seen)) -> io::Result<()> {
     let end = Instant::now() + patience;
     loop {
         let left = end.saturating_duration_since(Instant::now());
-        let mut waiting: Vec<PollFd<'_>> = ears.iter().map(|ear| PollFd::new(ear, PollFlags::IN)).collect();
+        let mut waiting: Vec<PollFd<'_>> = ears.iter().map(|ear| PollFd::new(*ear, PollFlags::IN)).collect();
         let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
         match rustix::event::poll(&mut waiting, Some(&timeout)) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -326,73 +345,4 @@ fn role(shot: &Shot, place: Place) -> Option<Role> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SENDER: u32 = 1;
-    const TARGET: u32 = 2;
-    const NEIGHBOUR: u32 = 3;
-
-    fn address(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    /// A connection to port 80 of a machine, from source port 20000.
-    fn shot() -> Shot {
-        let from = Some((SENDER, address("10.1.0.1")));
-        Shot { from, to: address("10.2.0.1"), watcher: Watcher::Machine(TARGET), packet: Packet::Tcp(80) }
-    }
-
-    fn header(source: &str, source_port: u16, target: &str, target_port: u16, reset: bool) -> Header {
-        let (source, target) = (address(source), Some(address(target)));
-        Header { source, target, source_port, target_port, kind: Kind::Tcp { reset } }
-    }
-
-    fn noted(shot: Shot, seen: &[(Place, Seen)]) -> Trace {
-        let shots = [shot];
-        let mut wave = Wave { shots: &shots, traces: vec![Trace::default()], tags: BTreeMap::from([(20_000, 0)]) };
-        for (place, seen) in seen {
-            wave.note(*place, *seen);
-        }
-        wave.traces.remove(0)
-    }
-
-    #[test]
-    fn a_packet_is_known_by_its_ports_though_its_source_was_translated() {
-        let request = Seen::Packet(header("10.2.0.254", 20_000, "10.2.0.1", 80, false));
-        let answer = Seen::Packet(header("10.2.0.1", 80, "10.1.0.1", 20_000, true));
-        let trace = noted(shot(), &[(Place::Machine(TARGET), request), (Place::Machine(SENDER), answer)]);
-        let back = Some(Back { from: address("10.2.0.1"), certain: false });
-        assert_eq!(trace, Trace { arrived: true, back, ..Trace::default() });
-    }
-
-    #[test]
-    fn what_others_say_or_see_is_nobodys() {
-        let request = Seen::Packet(header("10.1.0.1", 20_000, "10.2.0.1", 80, false));
-        let other_target = Seen::Packet(header("10.1.0.1", 20_000, "10.2.0.9", 80, false));
-        let other_port = Seen::Packet(header("10.1.0.1", 20_000, "10.2.0.1", 81, false));
-        let other_answer = Seen::Packet(header("10.2.0.9", 80, "10.1.0.1", 20_000, false));
-        let at = Place::Machine(TARGET);
-        let seen = [(Place::Machine(NEIGHBOUR), request), (at, other_target), (at, other_port), (at, other_answer)];
-        assert_eq!(noted(shot(), &seen), Trace::default());
-    }
-
-    #[test]
-    fn an_error_about_a_packet_comes_back_from_whoever_says_it() {
-        let about = header("10.1.0.1", 20_000, "10.2.0.1", 80, false);
-        let router = Seen::Error { from: address("10.1.0.254"), about };
-        let trace = noted(shot(), &[(Place::Machine(SENDER), router)]);
-        assert_eq!(trace.back, Some(Back { from: address("10.1.0.254"), certain: false }));
-    }
-
-    #[test]
-    fn the_host_takes_in_requests_and_hears_answers() {
-        let to_host = Shot { watcher: Watcher::Host, to: address("10.1.0.254"), ..shot() };
-        let place = |from: &str| Place::Host { from: address(from), to: None, protocol: Wire::Tcp };
-        let request = Seen::Packet(header("10.1.0.1", 20_000, "10.1.0.254", 80, false));
-        assert!(noted(to_host, &[(place("10.1.0.1"), request)]).arrived);
-        let of_host = Shot { from: None, ..shot() };
-        let answer = Seen::Packet(header("10.2.0.1", 80, "10.2.0.254", 20_000, false));
-        assert!(noted(of_host, &[(place("10.2.0.1"), answer)]).back.is_some());
-    }
-}
+mod tests;
