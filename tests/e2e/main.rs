@@ -19,7 +19,7 @@ mod neighbours;
 mod nesting;
 mod random;
 mod run_state;
-mod volumes;
 mod verify;
+mod volumes;
 mod walls;
 mod whole;
