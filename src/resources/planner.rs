@@ -50,7 +50,7 @@ pub(crate) fn plan(
     planner.fence();
     planner.keep(Phase::Keep, &desired.wall);
     planner.directories();
-    let removal = removal::orphans(&planner.wanted, desired, live, options.prune);
+    let removal = removal::orphans(&planner.wanted, desired, live, options);
     planner.held.extend(removal.held);
     planner.addresses(&removal.delete);
     for wanted in planner.wanted.clone() {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Found, Wanted, resource, volume};
+use super::planner::Options;
+use super::{Found, Wanted, resource, target, volume};
 use crate::incus::live::Live;
 use crate::plan::{Action, Held, Id, Impact, Kind, Verb, Why};
 use crate::resolve::desired::Desired;
@@ -23,8 +24,9 @@ impl Removal<'_> {
     }
 }
 
-/// The orphans of an infrastructure.
-pub(crate) fn orphans<'a>(wanted: &[Wanted], desired: &Desired, live: &'a Live, prune: bool) -> Removal<'a> {
+/// The orphans of an infrastructure. With `--prune` those of what was named go: that anything else waits for them, the
+/// table or a machine, is no reason to delete more.
+pub(crate) fn orphans<'a>(wanted: &[Wanted], desired: &Desired, live: &'a Live, options: &Options) -> Removal<'a> {
     let wanted_ids: BTreeSet<&Id> = wanted.iter().map(|wanted| &wanted.id).collect();
     let left_alone = |id: &Id| desired.left_alone.contains(&id.name) || desired.left_alone.contains(&id.project);
     let is_orphan =
@@ -32,12 +34,11 @@ pub(crate) fn orphans<'a>(wanted: &[Wanted], desired: &Desired, live: &'a Live, 
     let orphans: Vec<&Found> = live.found.values().filter(is_orphan).filter(|found| !goes_along(found)).collect();
     let (volumes, orphans): (Vec<&Found>, Vec<&Found>) = orphans.into_iter().partition(|found| is_volume(found));
     let kept = volumes.into_iter().map(|volume| kept(volume, "not in the file; kept with its data"));
-    if !prune {
-        let held = kept.chain(orphans.into_iter().map(not_pruned)).collect();
-        return Removal { delete: Vec::new(), held };
-    }
-    let (stay, delete): (Vec<&Found>, Vec<&Found>) = orphans.into_iter().partition(|found| found.protected);
-    let mut removal = Removal { delete, held: kept.chain(stay.into_iter().map(protected)).collect() };
+    let goes = |found: &&Found| {
+        options.prune && !found.protected && target::names(desired, &options.target, &domain(found), &found.id)
+    };
+    let (delete, stay): (Vec<&Found>, Vec<&Found>) = orphans.into_iter().partition(goes);
+    let mut removal = Removal { delete, held: kept.chain(stay.into_iter().map(not_pruned)).collect() };
     still_needed(&mut removal, wanted, live);
     removal.delete.sort_by_key(|found| std::cmp::Reverse((found.id.kind, found.id.clone())));
     removal
@@ -211,8 +212,22 @@ mod tests {
     }
 
     fn pruned(live: &Live, prune: bool) -> Removal<'_> {
+        targeted(live, prune, &[])
+    }
+
+    fn targeted<'a>(live: &'a Live, prune: bool, target: &[&str]) -> Removal<'a> {
         let desired = Desired { infra: "home".into(), ..Desired::default() };
-        orphans(&[], &desired, live, prune)
+        let target = target.iter().map(ToString::to_string).collect();
+        orphans(&[], &desired, live, &Options { prune, target, ..Options::default() })
+    }
+
+    #[test]
+    fn only_what_was_named_is_pruned() {
+        let mut live = live();
+        live.found.remove(&volume());
+        assert_eq!(deleted(&targeted(&live, true, &["perso"])), []);
+        assert_eq!(deleted(&targeted(&live, true, &["pro-dev"])), [dev()]);
+        assert_eq!(deleted(&targeted(&live, true, &["perso", "pro"])), [dev(), bridge(), project()]);
     }
 
     #[test]
