@@ -17,6 +17,7 @@ mod leaks;
 mod limits;
 mod neighbours;
 mod nesting;
+mod plans;
 mod random;
 mod run_state;
 mod verify;
