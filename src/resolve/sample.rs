@@ -107,17 +107,17 @@ pub(crate) fn policy(from: &str, to: &str) -> Policy {
 }
 
 /// A volume with files, seen at this path.
-pub(super) fn volume(path: &str) -> Volume {
+pub(crate) fn volume(path: &str) -> Volume {
     Volume { pool: None, size: None, path: Some(path.into()), config: IndexMap::new(), block: false }
 }
 
 /// Persistent data, seen at this path.
-pub(super) fn data(path: &str) -> PersistentData {
+pub(crate) fn data(path: &str) -> PersistentData {
     PersistentData { path: path.into(), readonly: false }
 }
 
 /// A shared volume for these consumers, each with the word whether it may write.
-pub(super) fn share<const N: usize>(consumers: [(&str, bool); N]) -> SharedVolume {
+pub(crate) fn share<const N: usize>(consumers: [(&str, bool); N]) -> SharedVolume {
     SharedVolume { source: None, path: None, shift: true, propagate: false, consumers: named(consumers) }
 }
 

@@ -108,6 +108,10 @@ impl Resource for Instances {
                      `anklume destroy {name}` and `anklume apply` make {name} anew there, its data is lost"
             )),
             _ if !found.is_up() => Impact::Live,
+            _ if found.is_ephemeral() && refuses_while_up(key, wanted, found) => Impact::Rebuild(format!(
+                "it takes that only when it is stopped, and is gone then: `anklume destroy {name}` and `anklume apply` \
+                 make it anew, its data is lost"
+            )),
             _ => impact_when_up(key, wanted, found, server),
         }
     }
@@ -217,8 +221,7 @@ fn impact_when_up(key: &Key, wanted: &Wanted, found: &Found, server: Option<&Ser
     let restart = match key {
         // The guest keeps the address it has until its lease runs out, and the filters would cut it off by then.
         Key::Device(_, key) if key == "ipv4.address" || key == "ipv6.address" => true,
-        // Whole, or there would be half a device: with its type and without its path.
-        Key::Device(device, _) => vm && [&wanted.fields, &found.fields].iter().any(|fields| is_share(fields, device)),
+        Key::Device(..) => refuses_while_up(key, wanted, found),
         Key::Config(name) if waits_for_nobody(name) => false,
         Key::Config(_) if vm => !is_live_on_vm(key, wanted, found, server),
         Key::Config(name) => !server
@@ -228,6 +231,20 @@ fn impact_when_up(key: &Key, wanted: &Wanted, found: &Found, server: Option<&Ser
         _ => false,
     };
     if restart { Impact::Restart } else { Impact::Live }
+}
+
+/// Does Incus refuse to change this while it runs? Of a virtual machine nearly everything.
+fn refuses_while_up(key: &Key, wanted: &Wanted, found: &Found) -> bool {
+    let vm = found.instance.as_ref().is_some_and(|instance| instance.vm);
+    vm && match key {
+        // Whole, or there would be half a device: with its type and without its path.
+        Key::Device(device, _) => [&wanted.fields, &found.fields].iter().any(|fields| is_share(fields, device)),
+        Key::Config(name) => {
+            !waits_for_nobody(name)
+                && !matches!(name.as_str(), "limits.cpu" | "limits.memory" | "security.agent.metrics")
+        }
+        _ => false,
+    }
 }
 
 /// Keys that the server's list calls not live, though no restart brings anything: they are read at the next boot of the

@@ -101,7 +101,7 @@ impl<'a> Sieve<'a> {
             Phase::LastKeep => self.before_keeping(at, &self.last_fences),
             Phase::Release | Phase::Make | Phase::Run => self.before_making(at),
             Phase::Delete => self.before_deleting(&self.steps[at].action.id),
-            Phase::LastFence => self.network_deletions().chain(self.unkeeping(Phase::LastKeep)).collect(),
+            Phase::LastFence => self.before_last_fence(),
         };
         before.remove(&at);
         before
@@ -149,6 +149,12 @@ impl<'a> Sieve<'a> {
             _ => before.extend(fences),
         }
         before
+    }
+
+    /// Never before the first one: that would bring back the bridges that are gone.
+    fn before_last_fence(&self) -> BTreeSet<usize> {
+        let before = self.network_deletions().chain(self.unkeeping(Phase::LastKeep));
+        before.chain(self.fences.iter().copied()).collect()
     }
 
     /// The steps that keep the table no longer.

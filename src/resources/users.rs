@@ -48,7 +48,7 @@ impl<'a> Users<'a> {
             Kind::Profile if user.needs.contains(&wanted.id) => {
                 instance::Instances.impact(&change.key, wanted, user, self.server)
             }
-            Kind::Volume if user.needs.contains(&wanted.id) && user.is_up() => change.impact.clone(),
+            Kind::Volume if user.needs.contains(&wanted.id) && user.is_up() => unused(&change.impact, user),
             Kind::Network if change.key == network::address() => restart(user.is_up() && self.is_on(user, &wanted.id)),
             _ => Impact::Live,
         }
@@ -64,4 +64,16 @@ impl<'a> Users<'a> {
     fn machines(self) -> impl Iterator<Item = &'a Found> {
         self.live.found.values().filter(|found| found.id.kind == Kind::Instance)
     }
+}
+
+/// What can be done to a volume only while nobody uses it, by a machine that is gone once it stops.
+fn unused(impact: &Impact, user: &Found) -> Impact {
+    if *impact != Impact::Restart || !user.is_ephemeral() {
+        return impact.clone();
+    }
+    let name = &user.id.name;
+    Impact::Refused(format!(
+        "Incus does that only while it is not used, and {name} is gone when it stops: `anklume destroy {name}`, then \
+         `anklume apply` again"
+    ))
 }

@@ -116,6 +116,18 @@ fn a_running_vm_takes_a_disk_at_once_and_a_directory_whole_at_the_next_start() {
 }
 
 #[test]
+fn an_ephemeral_vm_that_runs_is_made_anew_for_what_it_takes_only_stopped() {
+    let mut found = running("virtual-machine");
+    found.fields.insert(Key::Ephemeral, "true".into());
+    assert!(matches!(impact(&config("security.secureboot"), &found), Impact::Rebuild(_)));
+    let directory = [(device("data", "type"), "disk"), (device("data", "path"), "/srv")];
+    assert!(matches!(impact_with(&device("data", "type"), &directory, &found), Impact::Rebuild(_)));
+    // It takes these running, and acts upon them when it starts again, which it survives.
+    assert_eq!(impact(&config("limits.memory"), &found), Impact::Restart);
+    assert_eq!(impact(&config("user.note"), &found), Impact::Live);
+}
+
+#[test]
 fn what_was_paused_by_hand_stays_paused_unless_the_file_says_otherwise() {
     let mut wanted = WantedInstance {
         vm: false,

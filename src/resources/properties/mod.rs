@@ -1,6 +1,7 @@
 //! What holds for every file and every host, tried on random ones.
 
 mod plot;
+mod stores;
 mod world;
 
 use proptest::prelude::*;

@@ -7,6 +7,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::stores::{self, SharePlot, StorePlot, a_share, a_store};
 use crate::infra::model::{Domain, Infra, Machine, Policy, Profile, RunState, TrustLevel};
 use crate::resolve::sample::{domain, infra, keys, machine, named, policy};
 
@@ -22,6 +23,7 @@ pub(super) struct Plot {
     pub(super) domains: [Option<DomainPlot>; DOMAINS.len()],
     pub(super) machines: [Option<MachinePlot>; MACHINES.len()],
     policies: Vec<(usize, usize, bool)>,
+    shares: [Option<SharePlot>; 2],
 }
 
 #[derive(Debug, Clone)]
@@ -59,6 +61,7 @@ pub(super) struct MachinePlot {
     card: CardPlot,
     disk: Option<&'static str>,
     state: Option<RunState>,
+    store: StorePlot,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -125,7 +128,7 @@ fn a_machine() -> impl Strategy<Value = MachinePlot> {
     let profiles = proptest::collection::vec(0..PROFILES.len(), 0..2);
     let second = (yes(0.1), image, profiles, yes(0.9), a_config(CONFIG.len()), a_card());
     let disk = option::weighted(0.2, select(vec!["/one", "/two"]));
-    (first, second, disk, state).prop_map(|((home, vm, part, ephemeral), second, disk, state)| {
+    (first, second, disk, state, a_store()).prop_map(|((home, vm, part, ephemeral), second, disk, state, store)| {
         let (instance_ephemeral, image, profiles, with_default, config, card) = second;
         let image = image.filter(|image| !vm || *image != "golden");
         let rest = (instance_ephemeral, image, profiles, with_default, config, card, disk, state);
@@ -143,6 +146,7 @@ fn a_machine() -> impl Strategy<Value = MachinePlot> {
             card,
             disk,
             state,
+            store,
         }
     })
 }
@@ -154,10 +158,27 @@ pub(super) fn a_plot() -> impl Strategy<Value = Plot> {
     let policies = proptest::collection::vec((end(), end(), any::<bool>()), 0..3);
     let domains = [domain(), domain(), domain(), domain()];
     let machines = [machine(), machine(), machine(), machine(), machine(), machine()];
-    (domains, machines, policies).prop_map(|(domains, machines, policies)| Plot { domains, machines, policies })
+    let shares = [option::weighted(0.3, a_share()), option::weighted(0.3, a_share())];
+    (domains, machines, policies, shares).prop_map(|(domains, machines, policies, shares)| Plot {
+        domains,
+        machines,
+        policies,
+        shares,
+    })
 }
 
 impl Plot {
+    /// The same file, but for what its machines keep and share.
+    pub(super) fn with_stores_of(&self, other: &Self) -> Self {
+        let mut made = Self { shares: other.shares.clone(), ..self.clone() };
+        for (machine, other) in made.machines.iter_mut().zip(&other.machines) {
+            if let (Some(machine), Some(other)) = (machine, other) {
+                machine.store = other.store.clone();
+            }
+        }
+        made
+    }
+
     /// The file, valid: what would break a rule of the language is left out.
     pub(super) fn infra(&self) -> Infra {
         let mut made = infra([]);
@@ -178,6 +199,7 @@ impl Plot {
             made.domains.insert((*name).to_owned(), home);
         }
         made.network_policies = self.policies(&made);
+        made.shared_volumes = stores::shares(&self.shares, &made);
         made
     }
 
@@ -240,7 +262,7 @@ impl Plot {
         let disk = plot.disk.map(|path| keys([("type", "disk"), ("source", "/usr/share"), ("path", path)]));
         devices.extend(disk.map(|disk| ("data".to_owned(), disk)));
         let has_address = matches!(plot.card, CardPlot::OfDomain | CardPlot::Limited | CardPlot::ByParent);
-        Machine {
+        let mut written = Machine {
             vm: plot.vm,
             host_part: plot.part.filter(|_| has_address),
             ephemeral: plot.ephemeral,
@@ -252,7 +274,9 @@ impl Plot {
             state: plot.state.unwrap_or(RunState::Running),
             state_written: plot.state.is_some(),
             ..machine()
-        }
+        };
+        plot.store.fill(&mut written);
+        written
     }
 
     fn policies(&self, made: &Infra) -> Vec<Policy> {
