@@ -140,3 +140,43 @@ async fn trouble_comes_when_it_was_asked_for() {
     assert!(said(&fake, "stop m --force --project a", None).await.is_err());
     assert_eq!(fake.state().instance("a", "m").unwrap().status, "Running");
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_volume_is_whole_or_not_taken_and_keeps_its_project() {
+    let fake = two_domains().await;
+    let sized = |size: &str| Some(json!({"config": {"size": size}}));
+    let disk = |keys: Value| {
+        let mut body = machine("net-a", "10.0.1.1");
+        body["devices"]["data"] = keys;
+        Some(body)
+    };
+    for line in [
+        "storage volume create default files --project a",
+        "storage volume create default raw --type=block --project a",
+    ] {
+        said(&fake, line, sized("2GiB")).await.unwrap();
+    }
+    let odd = Some(json!({"config": {}, "devices": {}}));
+    let of = |source: &str| json!({"type": "disk", "pool": "default", "source": source, "path": "/d"});
+    let pathless = json!({"type": "disk", "pool": "default", "source": "files"});
+    let missing = json!({"type": "disk", "source": "/srv/d", "path": "/d"});
+    refused(
+        &fake,
+        &[
+            ("storage volume create default files --project a", sized("1GiB"), "already exists"),
+            ("storage volume create nope x --project a", sized("1GiB"), "Storage pool not found"),
+            ("storage volume create default x --project a", odd, "field devices not found"),
+            ("storage volume edit default raw --project a", sized("1GiB"), "cannot be shrunk"),
+            ("create golden m --project a", disk(of("nope")), "Storage volume not found"),
+            ("create golden m --project a", disk(of("raw")), "cannot be used on containers"),
+            ("create golden m --project a", disk(pathless), "require a path"),
+            ("create golden m --project a", disk(missing), "Missing source path \"/srv/d\""),
+            ("project delete a", None, "Only empty projects can be removed."),
+        ],
+    )
+    .await;
+    said(&fake, "launch golden m --project a", disk(of("files"))).await.unwrap();
+    said(&fake, "storage volume edit default files --project a", sized("1GiB")).await.unwrap();
+    let pools = said(&fake, "query /1.0/storage-pools?recursion=1", None).await.unwrap();
+    assert!(pools.contains("/1.0/storage-pools/default/volumes/custom/raw?project=a"), "{pools}");
+}
