@@ -16,7 +16,13 @@ pub(crate) enum Kind {
     /// What the host starts at boot.
     Service,
     Project,
+    /// A filter on a domain's bridge.
+    Acl,
+    /// A DNS zone.
+    Zone,
     Network,
+    /// A name in a DNS zone.
+    Record,
     Image,
     /// A directory of the host that machines see.
     Directory,
@@ -39,7 +45,10 @@ impl fmt::Display for Kind {
             Self::File => "file",
             Self::Service => "service",
             Self::Project => "project",
+            Self::Acl => "acl",
+            Self::Zone => "zone",
             Self::Network => "network",
+            Self::Record => "record",
             Self::Image => "image",
             Self::Directory => "directory",
             Self::Profile => "profile",

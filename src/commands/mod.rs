@@ -111,7 +111,8 @@ impl Ground {
             let totals = host::facts::kernel_totals(Path::new("/")).filter(|_| shared);
             (Live::empty(), host::facts::Facts { totals, ..context })
         } else {
-            let (live, facts) = tokio::join!(Live::read(&ThisHost), host::gather::read(&ThisHost, context, shared));
+            let (live, facts) =
+                tokio::join!(Box::pin(Live::read(&ThisHost)), host::gather::read(&ThisHost, context, shared));
             let live = live.context("Incus cannot be read")?;
             seen_from(live, facts.context("the addresses of this host cannot be read")?).await?
         };

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::future::Future;
 use std::process::Stdio;
+use std::task::Poll;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -162,6 +163,23 @@ fn is_passing(said: &str) -> bool {
 pub(crate) async fn json(host: &impl Host, call: &Call) -> Result<Value, CallError> {
     let bytes = host.call(call).await?;
     serde_json::from_slice(&bytes).map_err(|error| CallError::Garbled { call: call.words(), why: error.to_string() })
+}
+
+/// Waits for all of them at once.
+pub(crate) async fn all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let mut waiting: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|context| {
+        for (future, output) in &mut waiting {
+            if output.is_none()
+                && let Poll::Ready(ready) = future.as_mut().poll(context)
+            {
+                *output = Some(ready);
+            }
+        }
+        if waiting.iter().all(|(_, output)| output.is_some()) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    waiting.into_iter().map(|(_, output)| output.expect("all of them are done")).collect()
 }
 
 #[cfg(test)]

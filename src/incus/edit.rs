@@ -19,10 +19,33 @@ pub(crate) struct Edit {
     pub(crate) remove_devices: BTreeSet<String>,
     pub(crate) profiles: Option<Vec<String>>,
     pub(crate) ephemeral: Option<bool>,
+    /// List (`ingress`, `entries`) → items, each as `item` writes it, that are to be in it.
+    pub(crate) add_items: BTreeMap<String, BTreeSet<String>>,
+    /// Items to take out of a list, before any is added.
+    pub(crate) remove_items: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// What an `edit` of any kind may send. Incus adds more to what it lists (`status`, `used_by`, `expanded_config`).
-const SENT: [&str; 7] = ["architecture", "config", "description", "devices", "ephemeral", "profiles", "stateful"];
+const SENT: [&str; 10] = [
+    "architecture",
+    "config",
+    "description",
+    "devices",
+    "egress",
+    "entries",
+    "ephemeral",
+    "ingress",
+    "profiles",
+    "stateful",
+];
+
+/// An item of a list as one text, the same for the same: its fields in order, without the empty ones.
+pub(crate) fn item(value: &Value) -> String {
+    let fields = value.as_object().into_iter().flatten();
+    let told: BTreeMap<&String, &Value> =
+        fields.filter(|(_, value)| !value.is_null() && *value != "" && **value != 0).collect();
+    json!(told).to_string()
+}
 
 impl Edit {
     /// The body to send: what was read, changed.
@@ -46,7 +69,22 @@ impl Edit {
             config.insert(key.clone(), json!(value));
         }
         self.apply_devices(&mut body);
+        self.apply_items(&mut body);
         Value::Object(body)
+    }
+
+    fn apply_items(&self, body: &mut Map<String, Value>) {
+        let none = BTreeSet::new();
+        let lists: BTreeSet<&String> = self.add_items.keys().chain(self.remove_items.keys()).collect();
+        for list in lists {
+            let (add, remove) =
+                (self.add_items.get(list).unwrap_or(&none), self.remove_items.get(list).unwrap_or(&none));
+            let mut items = body.remove(list).and_then(|items| items.as_array().cloned()).unwrap_or_default();
+            items.retain(|value| !remove.contains(&item(value)));
+            let there: BTreeSet<String> = items.iter().map(item).collect();
+            items.extend(add.difference(&there).map(|item| parsed(item)));
+            body.insert(list.clone(), Value::Array(items));
+        }
     }
 
     fn apply_devices(&self, body: &mut Map<String, Value>) {
@@ -95,8 +133,16 @@ impl Edit {
         for (name, keys) in &self.devices {
             steps.push(format!(".devices[{}] += {}", json!(name), json!(keys)));
         }
+        let shown = |items: &BTreeSet<String>| format!("[{}]", items.iter().cloned().collect::<Vec<_>>().join(", "));
+        steps.extend(self.remove_items.iter().map(|(list, items)| format!(".{list} -= {}", shown(items))));
+        steps.extend(self.add_items.iter().map(|(list, items)| format!(".{list} += {}", shown(items))));
         steps.join(" | ")
     }
+}
+
+/// An item as it is sent.
+fn parsed(item: &str) -> Value {
+    serde_json::from_str(item).expect("items are written by `item`")
 }
 
 /// The object under `key`, made where there is none (Incus lists an empty map as `null` now and then).
@@ -138,6 +184,21 @@ mod tests {
                 "devices": {"eth0": {"type": "nic", "limits.ingress": "1Mbit", "ipv4.address": "10.0.0.2"}},
             })
         );
+    }
+
+    #[test]
+    fn items_that_the_edit_does_not_name_stay_in_their_list() {
+        let [by_hand, old, new] =
+            [22, 23, 24].map(|port| json!({"action": "drop", "destination_port": port.to_string()}));
+        let set = |value: &Value| BTreeMap::from([("ingress".to_owned(), BTreeSet::from([item(value)]))]);
+        let edit = Edit { add_items: set(&new), remove_items: set(&old), ..Edit::default() };
+        // Incus may list fields in another order, and empty ones.
+        let listed = json!({"destination_port": "23", "action": "drop", "source": ""});
+        let read = json!({"ingress": [by_hand, listed], "egress": [old], "used_by": []});
+        assert_eq!(edit.apply(&read), json!({"ingress": [by_hand, new], "egress": [old], "config": {}}));
+        assert_eq!(edit.apply(&edit.apply(&read)), edit.apply(&read), "twice is once");
+        let filter = edit.jq(&|_, _| None);
+        assert_eq!(filter, format!(".ingress -= [{old}] | .ingress += [{new}]"));
     }
 
     #[test]

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::call::Call;
-use super::door::{CallError, Host, json};
+use super::door::{CallError, Host, all, json};
 use crate::firewall::fence::Table;
 use crate::firewall::keep::Keeping;
 use crate::plan::{Id, Kind};
 use crate::resources::fields::Key;
-use crate::resources::{Found, RESOURCES, volume};
+use crate::resources::{Found, RESOURCES, record, volume};
 
 /// Everything that is compared.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -32,19 +32,21 @@ impl Live {
     /// Reads everything at once: one call a kind, however many domains there are. A failed read is an error, never an
     /// empty host.
     pub(crate) async fn read(host: &impl Host) -> Result<Self, CallError> {
-        let [projects, networks, profiles, pools, instances] =
+        let [projects, acls, zones, networks, _, profiles, pools, instances] =
             RESOURCES.map(|resource| Call::query(resource.listing()));
-        let (projects, networks, profiles, volumes, instances, table) = tokio::join!(
+        let (projects, acls, zones, networks, profiles, volumes, instances, table) = tokio::join!(
             json(host, &projects),
+            json(host, &acls),
+            zones_and_records(host, &zones),
             json(host, &networks),
             json(host, &profiles),
             pools_and_volumes(host, &pools),
             json(host, &instances),
             Table::read(host),
         );
-        let (pools, volumes) = volumes?;
+        let ((zones, records), (pools, volumes)) = (zones?, volumes?);
         let interfaces = networks?;
-        let listings = [projects?, interfaces.clone(), profiles?, volumes, instances?];
+        let listings = [projects?, acls?, zones, interfaces.clone(), records, profiles?, volumes, instances?];
         Ok(Self { found: found(&listings), pools: names(&pools), interfaces, table, ..Self::default() })
     }
 
@@ -80,7 +82,23 @@ async fn pools_and_volumes(host: &impl Host, pools: &Call) -> Result<(Value, Val
     Ok((pools, Value::Array(volumes)))
 }
 
-fn found(listings: &[Value; 5]) -> BTreeMap<Id, Found> {
+/// The zones, and the records of all of them: one call for each zone, all at once.
+async fn zones_and_records(host: &impl Host, zones: &Call) -> Result<(Value, Value), CallError> {
+    let zones = json(host, zones).await?;
+    let asked: Vec<(String, Call)> = zones.as_array().into_iter().flatten().filter_map(record::listing_of).collect();
+    let answers = all(asked.iter().map(|(_, call)| json(host, call))).await;
+    let mut records = Vec::new();
+    for ((zone, _), answer) in asked.iter().zip(answers) {
+        let Value::Array(listed) = answer? else { continue };
+        records.extend(listed.into_iter().map(|mut record| {
+            record["zone"] = Value::from(zone.as_str());
+            record
+        }));
+    }
+    Ok((zones, Value::Array(records)))
+}
+
+fn found(listings: &[Value; 8]) -> BTreeMap<Id, Found> {
     let each = RESOURCES.iter().zip(listings).flat_map(|(resource, listing)| {
         listing.as_array().into_iter().flatten().filter_map(|listed| resource.found(listed))
     });

@@ -124,9 +124,9 @@ fn action(action: &Action, surface: &Surface) -> String {
 fn is_told(id: &Id, field: &Field) -> bool {
     match id.kind {
         Kind::Project => field.key.starts_with("limits."),
-        Kind::File | Kind::Service | Kind::Network | Kind::Image => false,
+        Kind::File | Kind::Service | Kind::Zone | Kind::Network | Kind::Record | Kind::Image => false,
         Kind::Profile => id.name != "default",
-        Kind::Firewall | Kind::Directory | Kind::Volume | Kind::Instance => true,
+        Kind::Firewall | Kind::Acl | Kind::Directory | Kind::Volume | Kind::Instance => true,
     }
 }
 

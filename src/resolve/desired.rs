@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use crate::firewall::wall::Wall;
-use crate::infra::model::{RunState, TrustLevel};
+use crate::infra::model::{AclRule, RunState, TrustLevel};
 
 /// Keys and values of an Incus object, in one order only, so that equal means equal.
 pub(crate) type Config = BTreeMap<String, String>;
@@ -20,8 +20,8 @@ pub(crate) struct Desired {
     pub(crate) infra: String,
     /// The enabled domains, in the file's order.
     pub(crate) domains: Vec<Domain>,
-    /// Incus projects and bridges of disabled domains: neither changed nor orphans.
-    pub(crate) left_alone: BTreeSet<String>,
+    /// The disabled domains of the file: what they have is neither changed nor an orphan.
+    pub(crate) disabled: BTreeSet<String>,
     /// The isolation of all of them.
     pub(crate) wall: Wall,
     /// The files of images that the image repository has, by what the file calls them and whether they are for
@@ -51,6 +51,10 @@ pub(crate) struct Domain {
     pub(crate) dhcp: (Ipv4Addr, Ipv4Addr),
     /// Project limits (`limits.instances`, …).
     pub(crate) limits: Config,
+    /// The zone that has the names of its machines.
+    pub(crate) dns_zone: Option<String>,
+    /// What its bridge lets through, beside what the wall does.
+    pub(crate) acl: Vec<AclRule>,
     /// The pool that the project's `default` profile puts root disks on.
     pub(crate) pool: String,
     /// The domain's own profiles; the project's `default` comes from the fields above. One called `default` among

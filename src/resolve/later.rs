@@ -38,8 +38,6 @@ fn of_global(global: &Global) -> Found {
 
 fn of_domain(domain: &Domain) -> Found {
     vec![
-        (domain.dns_zone.is_some(), "dns_zone", "DNS records for the machines"),
-        (!domain.acl.is_empty(), "acl", "filtering inside the domain"),
         (domain.ai_provider != AiProvider::Local, "ai_provider", ANSIBLE),
         (domain.ai_sanitize.is_some(), "ai_sanitize", ANSIBLE),
         (domain.file_portal.is_some(), "file_portal", ANSIBLE),
@@ -58,6 +56,7 @@ fn of_machine(machine: &Machine) -> Found {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::infra::model::AiSanitize;
     use crate::resolve::sample::{domain, infra, machine, sound};
 
     #[test]
@@ -68,10 +67,10 @@ mod tests {
     #[test]
     fn what_is_written_and_not_done_is_listed_with_its_place() {
         let web = Machine { roles: vec!["web".into()], ..machine() };
-        let infra = infra([("pro", Domain { dns_zone: Some("pro.lan".into()), ..domain([("web", web)]) })]);
+        let infra = infra([("pro", Domain { ai_sanitize: Some(AiSanitize::On), ..domain([("web", web)]) })]);
         let later = later(&infra);
         let paths: Vec<&str> = later.iter().map(|one| one.path.as_str()).collect();
-        let expected = ["domains.pro.dns_zone", "domains.pro.machines.web.roles"];
+        let expected = ["domains.pro.ai_sanitize", "domains.pro.machines.web.roles"];
         assert_eq!(paths, expected);
         assert_eq!(later[1].what, ANSIBLE);
     }

@@ -98,7 +98,7 @@ pub(crate) fn resolve(infra: &Infra, facts: &Facts, holds: &Holds) -> (Desired, 
     let desired = Desired {
         infra: infra.project_name.clone(),
         domains,
-        left_alone: left_alone(infra, &names),
+        disabled: disabled(infra),
         wall,
         stored: stored(facts, &mut problems),
         later,
@@ -126,6 +126,8 @@ fn domain(
         gateway: subnets::gateway(subnet),
         dhcp: subnets::dhcp(&ground.infra.global.addressing, subnet),
         limits: written.limits.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        dns_zone: written.dns_zone.clone(),
+        acl: written.acl.clone(),
         profiles: machines::profiles(ground, written, &bridge, &pool),
         bridge,
         pool,
@@ -153,10 +155,8 @@ fn enabled(infra: &Infra) -> impl Iterator<Item = (&String, &model::Domain)> {
     infra.domains.iter().filter(|(_, domain)| domain.enabled)
 }
 
-/// The Incus projects and bridges that disabled domains may have left standing.
-fn left_alone(infra: &Infra, names: &Names) -> BTreeSet<String> {
-    let disabled = infra.domains.iter().filter(|(_, domain)| !domain.enabled);
-    disabled.flat_map(|(name, _)| [names.project(name), names.bridge(name)]).collect()
+fn disabled(infra: &Infra) -> BTreeSet<String> {
+    infra.domains.iter().filter(|(_, domain)| !domain.enabled).map(|(name, _)| name.clone()).collect()
 }
 
 fn domain_path(domain: &str) -> Path {

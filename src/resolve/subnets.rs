@@ -272,7 +272,7 @@ mod tests {
         let off = Domain { enabled: false, ..domain([]) };
         let desired = sound(&infra([("a", off), ("b", domain([]))]));
         assert_eq!(subnet(&desired, "b"), "10.120.1.0/24");
-        assert!(desired.left_alone.contains("a") && desired.left_alone.contains("net-a"));
+        assert_eq!(desired.disabled, ["a".to_owned()].into());
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(super) fn fields(wanted: &Wanted, usual: Option<&Wanted>) -> Vec<Field> {
     let mut lines: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (key, value) in wanted.fields.iter().filter(|(key, value)| told(key, value)) {
         match key {
+            // Each on a line of its own.
+            Key::Item(..) => {}
             // Its type first, then its keys.
             Key::Device(device, key) if key == "type" => {
                 lines.entry(device.clone()).or_default().insert(0, value.clone());
@@ -34,5 +36,7 @@ pub(super) fn fields(wanted: &Wanted, usual: Option<&Wanted>) -> Vec<Field> {
         after: Some(values.join(" ")),
         impact: Impact::Live,
     };
-    lines.into_iter().map(field).collect()
+    let items = wanted.fields.iter().filter(|(key, _)| matches!(key, Key::Item(..)));
+    let items = items.map(|(key, value)| (key.to_string(), vec![value.clone()]));
+    lines.into_iter().chain(items).map(field).collect()
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::incus::edit::Edit;
+use crate::incus::edit::{self, Edit};
 
 /// Where a value stands in an Incus object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,7 +22,13 @@ pub(crate) enum Key {
     Ephemeral,
     Config(String),
     Device(String, String),
+    /// A list (`ingress` and `egress` of an ACL, `entries` of a DNS record) and one of its items, as JSON. The value is
+    /// the same for people.
+    Item(String, String),
 }
+
+/// The lists whose items are looked at one by one.
+const LISTS: [&str; 3] = ["ingress", "egress", "entries"];
 
 /// Keys with their values; an empty value is the same as none, as in Incus.
 pub(crate) type Fields = BTreeMap<Key, String>;
@@ -38,6 +44,7 @@ impl Key {
         match self {
             Self::Config(key) => format!("config/{key}"),
             Self::Device(device, key) => format!("devices/{device}/{key}"),
+            Self::Item(list, item) => format!("{list}/{item}"),
             other => other.to_string(),
         }
     }
@@ -51,6 +58,9 @@ impl Key {
             // Names of devices may hold a slash, their keys never do.
             let (device, key) = rest.rsplit_once('/')?;
             return Some(Self::Device(device.into(), key.into()));
+        }
+        if let Some((list, item)) = mark.split_once('/').filter(|(list, _)| LISTS.contains(list)) {
+            return Some(Self::Item(list.into(), item.into()));
         }
         match mark {
             "description" => Some(Self::Description),
@@ -73,6 +83,7 @@ impl fmt::Display for Key {
             Self::Ephemeral => f.write_str("ephemeral"),
             Self::Config(key) => f.write_str(key),
             Self::Device(device, key) => write!(f, "{device} {key}"),
+            Self::Item(list, _) => f.write_str(list),
         }
     }
 }
@@ -196,9 +207,22 @@ pub(crate) fn edit(changes: &[(Key, Option<String>)], marks: &Marks) -> Edit {
             (Key::Device(device, key), None) => {
                 edit.unset_in_device.entry(device.clone()).or_default().insert(key.clone());
             }
+            (Key::Item(list, item), value) => {
+                let items = if value.is_some() { &mut edit.add_items } else { &mut edit.remove_items };
+                items.entry(list.clone()).or_default().insert(item.clone());
+            }
         }
     }
     edit
+}
+
+/// The items of a listed object, each with what `told` says of it.
+pub(crate) fn put_items(fields: &mut Fields, object: &Value, told: impl Fn(&Value) -> String) {
+    for list in LISTS {
+        for value in object[list].as_array().into_iter().flatten() {
+            fields.insert(Key::Item(list.to_owned(), edit::item(value)), told(value));
+        }
+    }
 }
 
 /// A list as one value.
@@ -225,6 +249,7 @@ mod tests {
                 Key::Description,
                 Key::Config("limits.cpu".into()),
                 Key::Device("a/b".into(), "path".into()),
+                Key::Item("ingress".into(), "{\"source\":\"10.0.0.0/8\"}".into()),
             ]),
         };
         assert_eq!(Marks::read(&json!({"config": marks.config()})), Some(marks));

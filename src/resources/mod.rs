@@ -1,5 +1,6 @@
 //! One file per kind of thing: what is wanted, what is there, and the calls that make one the other.
 
+pub(crate) mod acl;
 mod birth;
 pub(crate) mod cache;
 pub(crate) mod difference;
@@ -15,12 +16,14 @@ pub(crate) mod profile;
 pub(crate) mod project;
 #[cfg(test)]
 mod properties;
+pub(crate) mod record;
 pub(crate) mod removal;
 mod running;
 pub(crate) mod steps;
 pub(crate) mod target;
 mod users;
 pub(crate) mod volume;
+pub(crate) mod zone;
 
 use std::collections::BTreeMap;
 
@@ -142,7 +145,8 @@ impl Found {
 
 /// A kind of Incus object.
 pub(crate) trait Resource: Sync {
-    /// The API path that lists every one of them, of all projects; of volumes, the pools that they are on.
+    /// The API path that lists every one of them, of all projects; of volumes, the pools that they are on,
+    /// of records the zones.
     fn listing(&self) -> &'static str;
     /// One listed object in its canonical form; `None` for what is no business of ours.
     fn found(&self, listed: &Value) -> Option<Found>;
@@ -159,15 +163,26 @@ pub(crate) trait Resource: Sync {
 }
 
 /// The kinds that are compared, each before those that need it.
-pub(crate) const RESOURCES: [&dyn Resource; 5] =
-    [&project::Projects, &network::Networks, &profile::Profiles, &volume::Volumes, &instance::Instances];
+pub(crate) const RESOURCES: [&dyn Resource; 8] = [
+    &project::Projects,
+    &acl::Acls,
+    &zone::Zones,
+    &network::Networks,
+    &record::Records,
+    &profile::Profiles,
+    &volume::Volumes,
+    &instance::Instances,
+];
 
 /// The resource that a thing is of; `None` for what is not compared key by key.
 pub(crate) fn resource(id: &Id) -> Option<&'static dyn Resource> {
     use crate::plan::Kind;
     Some(match id.kind {
         Kind::Project => &project::Projects,
+        Kind::Acl => &acl::Acls,
+        Kind::Zone => &zone::Zones,
         Kind::Network => &network::Networks,
+        Kind::Record => &record::Records,
         Kind::Profile => &profile::Profiles,
         Kind::Volume => &volume::Volumes,
         Kind::Instance => &instance::Instances,

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::difference::Change;
 use super::fields::{self, Fields, Key, Marks};
 use super::planner::Conflict;
-use super::{Found, Resource, Wanted};
+use super::{Found, Resource, Wanted, acl};
 use crate::incus::call::Call;
 use crate::incus::edit::Edit;
 use crate::incus::server::Server;
@@ -29,12 +29,13 @@ impl Resource for Networks {
         }
         let marks = Marks::read(listed);
         let protected = marks.as_ref().is_some_and(|marks| marks.protected);
+        let fields = fields::listed(listed);
         Some(Found {
             id: Id::global(Kind::Network, name),
             marks,
-            fields: fields::listed(listed),
+            needs: needs(&fields),
+            fields,
             protected,
-            needs: Vec::new(),
             instance: None,
         })
     }
@@ -84,6 +85,19 @@ pub(super) fn moved(wanted: &Wanted, held: &Change, users: &[&Found]) -> Option<
     })
 }
 
+/// The key of the zone that has the names of a bridge.
+const ZONE: &str = "dns.zone.forward";
+
+/// The ACLs and the zones that a bridge names.
+fn needs(fields: &Fields) -> Vec<Id> {
+    let named = |key: &str, kind: Kind| {
+        let names = fields.get(&Key::Config(key.into())).map(String::as_str).unwrap_or_default().split(',');
+        let names = names.map(str::trim).filter(|name| !name.is_empty());
+        names.map(move |name| Id::global(kind, name)).collect::<Vec<_>>()
+    };
+    [named(acl::KEY, Kind::Acl), named(ZONE, Kind::Zone)].concat()
+}
+
 fn wanted(domain: &Domain) -> Wanted {
     let address = format!("{}/{}", domain.gateway, domain.subnet.prefix_len());
     let config = [
@@ -100,12 +114,14 @@ fn wanted(domain: &Domain) -> Wanted {
     let mut fields = Fields::from([(Key::Description, domain.description.clone())]);
     let config = config.into_iter().chain(own_names_only);
     fields.extend(config.map(|(key, value)| (Key::Config(key.into()), value)));
+    super::put_config(&mut fields, &acl::on_bridge(domain));
+    fields.extend(domain.dns_zone.clone().map(|zone| (Key::Config(ZONE.into()), zone)));
     Wanted {
         id: Id::global(Kind::Network, &domain.bridge),
         domain: domain.name.clone(),
+        needs: needs(&fields),
         fields,
         at_birth: BTreeMap::new(),
-        needs: Vec::new(),
         protected: !domain.ephemeral,
         comes_with_project: false,
         note: if domain.internet { format!("{address}, NAT") } else { format!("{address}, no internet") },

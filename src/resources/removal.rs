@@ -28,14 +28,14 @@ impl Removal<'_> {
 /// table or a machine, is no reason to delete more.
 pub(crate) fn orphans<'a>(wanted: &[Wanted], desired: &Desired, live: &'a Live, options: &Options) -> Removal<'a> {
     let wanted_ids: BTreeSet<&Id> = wanted.iter().map(|wanted| &wanted.id).collect();
-    let left_alone = |id: &Id| desired.left_alone.contains(&id.name) || desired.left_alone.contains(&id.project);
-    let is_orphan =
-        |found: &&Found| ours(found, &desired.infra) && !wanted_ids.contains(&found.id) && !left_alone(&found.id);
+    let is_orphan = |found: &&Found| {
+        ours(found, &desired.infra) && !wanted_ids.contains(&found.id) && !desired.disabled.contains(&domain(found))
+    };
     let orphans: Vec<&Found> = live.found.values().filter(is_orphan).filter(|found| !goes_along(found)).collect();
     let (volumes, orphans): (Vec<&Found>, Vec<&Found>) = orphans.into_iter().partition(|found| is_volume(found));
     let kept = volumes.into_iter().map(|volume| kept(volume, "not in the file; kept with its data"));
     let goes = |found: &&Found| {
-        options.prune && !found.protected && target::names(desired, &options.target, &domain(found), &found.id)
+        options.prune && !stays(found) && target::names(desired, &options.target, &domain(found), &found.id)
     };
     let (delete, stay): (Vec<&Found>, Vec<&Found>) = orphans.into_iter().partition(goes);
     let mut removal = Removal { delete, held: kept.chain(stay.into_iter().map(not_pruned)).collect() };
@@ -87,8 +87,13 @@ fn held(found: &Found, why: Why, message: String) -> Held {
     Held { id: found.id.clone(), domain: domain(found), why, fields: Vec::new(), message }
 }
 
+/// Is it protected, and more than what the file said once? Filters and names of a domain that goes on are not.
+fn stays(found: &Found) -> bool {
+    found.protected && !matches!(found.id.kind, Kind::Acl | Kind::Zone | Kind::Record)
+}
+
 fn not_pruned(found: &Found) -> Held {
-    if found.protected {
+    if stays(found) {
         return protected(found);
     }
     held(found, Why::Orphan, "not in the file; `anklume apply --prune` deletes it".into())
@@ -242,6 +247,21 @@ mod tests {
         assert_eq!(
             of_volume.message,
             "not in the file; kept with its data; `incus storage volume delete default pro-dev-data --project pro` deletes it"
+        );
+    }
+
+    #[test]
+    fn a_filter_that_left_the_file_goes_though_its_domain_is_protected() {
+        let mut live = live();
+        let mut acl = found(Id::global(Kind::Acl, "net-pro"), &[]);
+        acl.protected = true;
+        live.found = [(acl.id.clone(), acl)].into();
+        assert_eq!(deleted(&pruned(&live, true)).len(), 1);
+        assert_eq!(held(&pruned(&live, false))[0].1, Why::Orphan);
+        assert_eq!(
+            held(&named(&live, "home", |_| true, false))[0].1,
+            Why::Protected,
+            "but not by a word for everything"
         );
     }
 

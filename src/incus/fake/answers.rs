@@ -1,5 +1,7 @@
 //! Reads: what is there, as JSON.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::state::{Instance, Object, State};
@@ -27,6 +29,8 @@ fn query(state: &State, path: &str) -> Result<Value, String> {
             state.projects.iter().map(|(name, object)| object.to_json(&json!({"name": name}))).collect()
         }
         "/1.0/networks?recursion=1" => networks(state),
+        "/1.0/network-acls?recursion=1&project=default" => listing(&state.acls),
+        "/1.0/network-zones?recursion=1&project=default" => listing(&state.zones),
         "/1.0/profiles?recursion=1&all-projects=true" => {
             state.profiles.iter().map(|((project, name), object)| profile(project, name, object)).collect()
         }
@@ -58,6 +62,16 @@ fn one(state: &State, path: &str) -> Result<Value, String> {
             let found = state.networks.get(*name).ok_or("Network not found")?;
             Ok(network(name, found))
         }
+        ["network-acls", name] => named(&state.acls, name),
+        ["network-zones", name] => named(&state.zones, name),
+        ["network-zones", zone, "records?recursion=1&project=default"] => {
+            let records = state.records.iter().filter(|((of, _), _)| of == zone);
+            Ok(records.map(|((_, name), object)| object.to_json(&json!({"name": name}))).collect())
+        }
+        ["network-zones", zone, "records", name] => {
+            let found = state.records.get(&((*zone).to_owned(), (*name).to_owned()));
+            Ok(found.ok_or("Network zone record not found")?.to_json(&json!({"name": name})))
+        }
         ["profiles", name] => {
             let found = state.profiles.get(&key(name)).ok_or("Profile not found")?;
             Ok(profile(project, name, found))
@@ -69,6 +83,17 @@ fn one(state: &State, path: &str) -> Result<Value, String> {
         ["storage-pools", pool, "volumes", "custom", name] => volumes::one(state, project, pool, name),
         _ => panic!("nobody has tried yet what Incus says to `query {path}`"),
     }
+}
+
+fn listing(things: &BTreeMap<String, Object>) -> Value {
+    things
+        .iter()
+        .map(|(name, object)| object.to_json(&json!({"name": name, "project": "default", "used_by": []})))
+        .collect()
+}
+
+fn named(things: &BTreeMap<String, Object>, name: &str) -> Result<Value, String> {
+    Ok(things.get(name).ok_or("Not found")?.to_json(&json!({"name": name, "used_by": []})))
 }
 
 fn networks(state: &State) -> Value {

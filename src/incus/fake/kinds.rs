@@ -4,13 +4,14 @@ use serde_json::Value;
 
 use super::state::{Config, Object, State};
 use super::words::Words;
-use super::{Change, devices, images, instances, limits, nft, profiles, volumes};
+use super::{Change, devices, images, instances, limits, names, nft, profiles, volumes};
 
 /// Makes a change. `amid`: what takes several steps stops after the first.
 pub(super) fn change(state: &mut State, words: &Words<'_>, body: Option<&Value>, amid: bool) -> Change {
     let object = || Object::from_body(body.expect("what Incus would read from standard input is given"));
     match (words.program, words.plain.as_slice()) {
         ("nft", ["-"]) => nft::load(state, body),
+        ("incus", ["network", "acl" | "zone", ..]) => names::change(state, words, body),
         ("incus", ["project", "create", name]) => create_project(state, name, object()),
         ("incus", ["project", "edit", name]) => edit_project(state, name, object()),
         ("incus", ["project", "delete", name]) => delete_project(state, name),
@@ -122,11 +123,14 @@ fn edit_network(state: &mut State, name: &str, object: Object) -> Change {
 
 fn put_network(state: &mut State, name: &str, object: Object) -> Change {
     let known = |key: &String| {
-        ["ipv4.", "ipv6.", "bridge.", "dns.", "raw.dnsmasq", "user."].iter().any(|start| key.starts_with(start))
+        ["ipv4.", "ipv6.", "bridge.", "dns.", "raw.dnsmasq", "security.acls", "user."]
+            .iter()
+            .any(|start| key.starts_with(start))
     };
     if let Some(key) = object.config.keys().find(|key| !known(key)) {
         return Err(format!("Invalid option for network \"{name}\" option \"{key}\""));
     }
+    names::check_bridge(state, &object)?;
     let taken = |own| state.networks.iter().any(|(other, there)| other != name && address(there) == Some(own));
     if let Some(address) = address(&object).filter(|address| taken(*address)) {
         return Err(format!(

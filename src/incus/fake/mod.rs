@@ -8,6 +8,7 @@ mod instances;
 mod keys;
 mod kinds;
 mod limits;
+mod names;
 mod nft;
 mod profiles;
 mod state;

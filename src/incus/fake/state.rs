@@ -19,6 +19,8 @@ pub(crate) struct Object {
     pub(crate) description: String,
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) devices: BTreeMap<String, BTreeMap<String, String>>,
+    /// `ingress`, `egress`, `entries`.
+    pub(crate) lists: BTreeMap<String, Vec<Value>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +48,10 @@ pub(crate) struct Image {
 pub(crate) struct State {
     pub(crate) projects: BTreeMap<String, Object>,
     pub(crate) networks: BTreeMap<String, Object>,
+    pub(crate) acls: BTreeMap<String, Object>,
+    pub(crate) zones: BTreeMap<String, Object>,
+    /// By zone and name.
+    pub(crate) records: BTreeMap<(String, String), Object>,
     pub(crate) profiles: BTreeMap<(String, String), Object>,
     pub(crate) instances: BTreeMap<(String, String), Instance>,
     pub(crate) images: Vec<Image>,
@@ -109,6 +115,10 @@ impl Object {
                 Value::Object(devices) => devices.iter().map(|(name, keys)| (name.clone(), texts(keys))).collect(),
                 _ => Devices::new(),
             },
+            lists: ["ingress", "egress", "entries"]
+                .iter()
+                .filter_map(|list| Some(((*list).to_owned(), body[list].as_array()?.clone())))
+                .collect(),
         }
     }
 
@@ -116,6 +126,7 @@ impl Object {
         let mut value = json!({"description": self.description, "config": self.config});
         let (Value::Object(fields), Value::Object(more)) = (&mut value, more) else { unreachable!() };
         fields.extend(more.clone());
+        fields.extend(self.lists.iter().map(|(list, items)| (list.clone(), json!(items))));
         value
     }
 }

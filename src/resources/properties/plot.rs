@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::stores::{self, SharePlot, StorePlot, a_share, a_store};
-use crate::infra::model::{Domain, Infra, Machine, Policy, Profile, RunState, TrustLevel};
+use crate::infra::model::{AclRule, Domain, Infra, Machine, Policy, Profile, RunState, TrustLevel};
 use crate::resolve::sample::{domain, infra, keys, machine, named, policy};
 
 /// The last one is too long for its bridge.
@@ -34,6 +34,9 @@ pub(super) struct DomainPlot {
     pub(super) ephemeral: bool,
     description: &'static str,
     internet: bool,
+    /// Ports of rules, and whether the first is one that allows.
+    acl: Option<(Vec<u16>, bool)>,
+    zone: Option<&'static str>,
     /// Room for so many more machines; every machine says its memory.
     pub(super) limit: Option<(usize, bool)>,
     profiles: [Option<ProfilePlot>; PROFILES.len()],
@@ -104,9 +107,11 @@ fn a_domain() -> impl Strategy<Value = DomainPlot> {
     let limit = option::weighted(0.2, (0..2usize, any::<bool>()));
     let profile = || option::weighted(0.5, a_profile());
     let parts = (yes(0.9), subnet_id, 0..2usize, yes(0.6), select(vec!["", "one", "two"]), yes(0.8), limit);
-    (parts, [profile(), profile()]).prop_map(|(parts, profiles)| {
+    let acl = option::weighted(0.3, (proptest::collection::vec(select(vec![80, 81, 82]), 1..4), any::<bool>()));
+    let zone = option::weighted(0.3, select(vec!["one.test", "two.test"]));
+    (parts, [profile(), profile()], acl, zone).prop_map(|(parts, profiles, acl, zone)| {
         let (enabled, subnet_id, level, ephemeral, description, internet, limit) = parts;
-        DomainPlot { enabled, subnet_id, level, ephemeral, description, internet, limit, profiles }
+        DomainPlot { enabled, subnet_id, level, ephemeral, description, internet, acl, zone, limit, profiles }
     })
 }
 
@@ -182,11 +187,12 @@ impl Plot {
     /// The file, valid: what would break a rule of the language is left out.
     pub(super) fn infra(&self) -> Infra {
         let mut made = infra([]);
-        let mut taken = BTreeSet::new();
+        let (mut taken, mut zones) = (BTreeSet::new(), BTreeSet::new());
         for (name, plot) in DOMAINS.iter().zip(&self.domains) {
             let Some(plot) = plot else { continue };
             let subnet_id = plot.subnet_id.filter(|id| taken.insert((plot.level, *id)));
             let mut home = Domain { subnet_id, ..self.domain(plot) };
+            home.dns_zone = home.dns_zone.filter(|zone| zones.insert(zone.clone()));
             let of_it = |machine: &&MachinePlot| DOMAINS[machine.home] == *name;
             let mut parts = BTreeSet::new();
             for (machine, plot) in MACHINES.iter().zip(&self.machines) {
@@ -227,6 +233,8 @@ impl Plot {
             ephemeral: plot.ephemeral,
             description: plot.description.into(),
             internet: plot.internet,
+            acl: plot.acl.iter().flat_map(|(ports, allows)| acl(ports, *allows)).collect(),
+            dns_zone: plot.zone.map(str::to_owned),
             profiles,
             ..domain([])
         }
@@ -306,6 +314,18 @@ impl Plot {
 
 fn config(entries: &[(&'static str, &'static str)]) -> IndexMap<String, String> {
     named(entries.iter().map(|(key, value)| (*key, (*value).to_owned())))
+}
+
+fn acl(ports: &[u16], allows: bool) -> impl Iterator<Item = AclRule> {
+    ports.iter().enumerate().map(move |(at, port)| AclRule {
+        direction: if port % 2 == 0 { "ingress" } else { "egress" }.into(),
+        action: if allows && at == 0 { "allow" } else { "drop" }.into(),
+        protocol: Some("tcp".into()),
+        source: None,
+        destination: None,
+        destination_port: Some(port.to_string()),
+        description: String::new(),
+    })
 }
 
 /// Project limits that the machines keep to.
