@@ -5,6 +5,7 @@
 
 mod changes;
 mod drift;
+mod filters;
 mod firewall_elsewhere;
 mod firewall_kept;
 mod firewall_trial;
