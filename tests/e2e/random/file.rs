@@ -70,9 +70,10 @@ fn domain(dice: &mut Dice, text: &mut String, name: &str) -> Vec<String> {
         let _ = writeln!(text, "    {line}");
     };
     key(format!("ephemeral: {}", !dice.one_in(5)));
-    if dice.one_in(2) {
-        key(format!("trust_level: {}", dice.of(&["admin", "trusted", "semi-trusted", "untrusted", "disposable"])));
-    }
+    // The same in every file: a network that moves is tried in `changes.rs`, one kind of move at a time.
+    let number = usize::from(name.as_bytes()[1] - b'0');
+    let trust = ["admin", "trusted", "semi-trusted", "untrusted", "disposable"][number % 5];
+    key(format!("trust_level: {trust}"));
     if dice.one_in(3) {
         key(format!("description: Number {}", dice.roll(5)));
     }
