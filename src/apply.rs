@@ -54,11 +54,11 @@ impl Report {
         self.outcomes.iter().all(|outcome| matches!(outcome, Outcome::Done))
     }
 
-    /// Was there a failure that another look may cure: things that had been made in the meantime?
+    /// Was there a failure that another look may cure: things that had been made, or had gone, in the meantime?
     pub(crate) fn wants_another_look(&self) -> bool {
         self.outcomes.iter().any(|outcome| match outcome {
             Outcome::Failed(CallError::Failed { said, .. }) => {
-                said.contains("UNIQUE constraint failed") || said.contains("already exists")
+                ["UNIQUE constraint failed", " already ", "not found"].iter().any(|words| said.contains(words))
             }
             _ => false,
         })

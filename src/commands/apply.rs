@@ -42,9 +42,9 @@ pub(crate) async fn run(global: &Global, args: &ApplyArgs, ui: Ui) -> Result<Exi
     agents::wait_for(&plan, &report, &ground.desired, Duration::from_secs(args.agent_wait), ui).await;
     let mut ground = Ground::read(global, false, ui).await?;
     let mut again = ground.plan(&options, false, ui).await?;
-    if report.wants_another_look() && !again.actions.is_empty() {
+    if report.wants_another_look() {
         // Somebody made the same things at the same time, or an earlier run that was cut off had calls under way.
-        ui.say("some of it had been made in the meantime: looking again");
+        ui.say("some of it had been done in the meantime: looking again");
         report = carry_out(&again, bounds, ui).await?;
         ground = Ground::read(global, false, ui).await?;
         again = ground.plan(&options, false, ui).await?;

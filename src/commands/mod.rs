@@ -112,7 +112,7 @@ impl Ground {
             (Live::empty(), host::facts::Facts { totals, ..context })
         } else {
             let (live, facts) =
-                tokio::join!(Box::pin(Live::read(&ThisHost)), host::gather::read(&ThisHost, context, shared));
+                tokio::join!(Box::pin(Live::settled(&ThisHost)), host::gather::read(&ThisHost, context, shared));
             let live = live.context("Incus cannot be read")?;
             seen_from(live, facts.context("the addresses of this host cannot be read")?).await?
         };

@@ -56,6 +56,21 @@ impl Live {
         self.directories.extend(there.map(str::to_owned));
     }
 
+    /// The same, once no machine is between two states: a run that was cut off leaves calls under way. What stays so
+    /// for longer is told as it is.
+    pub(crate) async fn settled(host: &impl Host) -> Result<Self, CallError> {
+        const LOOKS: usize = 20;
+        let pause = std::time::Duration::from_millis(250);
+        for _ in 0..LOOKS {
+            let live = Self::read(host).await?;
+            if !live.found.values().any(Found::is_passing) {
+                return Ok(live);
+            }
+            tokio::time::sleep(pause).await;
+        }
+        Self::read(host).await
+    }
+
     /// A host with nothing on it, for plans made without one.
     pub(crate) fn empty() -> Self {
         Self { table: Table::Known(None), ..Self::default() }

@@ -127,6 +127,14 @@ pub(crate) enum Status {
 }
 
 impl Found {
+    /// Is it a machine on its way from one state to another?
+    pub(crate) fn is_passing(&self) -> bool {
+        let passing = ["Starting", "Stopping", "Freezing", "Thawed", "Thawing"];
+        self.instance
+            .as_ref()
+            .is_some_and(|instance| matches!(&instance.status, Status::Other(word) if passing.contains(&word.as_str())))
+    }
+
     /// Is it a machine whose processes exist now?
     pub(crate) fn is_up(&self) -> bool {
         self.instance.as_ref().is_some_and(|instance| instance.status != Status::Stopped)

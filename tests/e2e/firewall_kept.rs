@@ -150,7 +150,8 @@ fn a_host_that_cannot_keep_the_table_is_told_so() {
     bed.sh("test ! -e /etc/anklume/firewall.json").ok();
 
     // With a boot script of one's own, the file is kept up to date from then on.
-    bed.anklume(&["firewall", "export", "/etc/anklume/firewall.json"]).says(&["nft -j -f /etc/anklume/firewall.json"]);
+    bed.anklume(&["firewall", "export", "/etc/anklume/firewall.json"])
+        .says(&["firewall.json has the table; `nft -j -f`"]);
     bed.plan_is_empty();
     bed.anklume(&["status"]).says(&["after a reboot: up to this host's own boot scripts"]);
     bed.infra(&edited(FILE, &[("[80]", "[80, 81]")]));

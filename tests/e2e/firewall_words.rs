@@ -64,7 +64,8 @@ fn the_table_is_shown_without_a_file(bed: &Bed) {
     let shown = bed.sh("mkdir -p empty; cd empty; $ANKLUME firewall show").ok();
     let shown = shown.says(&["\n  b  net-b  10.120.1.254\n", "\n  c  net-c  10.120.2.254  no internet\n"]);
     let policy = "\n  a1 (10.120.0.1) -> b1 (10.120.1.1)  tcp 80      The site\n";
-    let shown = shown.says(&[policy, "\n  c1 (10.120.2.1) -> a ", "  DHCP, IPv6 neighbour discovery, DNS, ping "]);
+    let shown =
+        shown.says(&[policy, "\n  c1 (10.120.2.1) -> a ", "  DHCP, IPv6 neighbour discovery, DNS, ping, IPv6 ping "]);
     shown.says(&[", mybr0, "]).says_not(&["changed by hand"]);
     bed.anklume(&["firewall", "show", "--rules"])
         .says(&["\tchain forward {", "comment \"a1 -> b1: The site (answers)\""]);

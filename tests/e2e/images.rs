@@ -89,7 +89,7 @@ fn a_repository_serves_hosts_without_a_network() {
     // Without the repository, and without the network, there is nothing to make machines from.
     bed.infra(TWO);
     // (Incus's client would remember the server's list for an hour.)
-    bed.sh("incus image delete anklume/images/debian/13; rm -rf $INCUS_CACHE/*").ok();
+    bed.sh("incus image delete anklume/images/debian/13; rm -rf ${INCUS_CACHE:?}/*").ok();
     bed.try_anklume(&["apply", "--yes"]).code(2).says(&["the image `images:debian/13` cannot be asked for"]);
     bed.infra(&TWO.replace("images:debian/13", "golden"));
     bed.try_anklume(&["plan"]).code(2).says(&["there is no image `golden` on this host"]);

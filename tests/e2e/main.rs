@@ -14,6 +14,7 @@ mod firewall_words;
 mod harness;
 mod held;
 mod images;
+mod interrupted;
 mod leaks;
 mod limits;
 mod neighbours;

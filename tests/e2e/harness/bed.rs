@@ -171,6 +171,7 @@ impl Bed {
         };
         let script = format!("echo $$ > {pid_file}; {script}");
         let mut command = self.command("exec", &["sh", "-c", &script]);
+        let command = command.env("ANKLUME", ANKLUME);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         Running::new(self, child, script, pid_file)
     }

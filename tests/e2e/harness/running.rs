@@ -30,6 +30,11 @@ impl<'a> Running<'a> {
         self.bed.sh(&format!("kill -{signal} {}", self.pid())).ok();
     }
 
+    /// Sends a signal, unless it has ended by then; was it sent?
+    pub(crate) fn signal_if_under_way(&self, signal: &str) -> bool {
+        self.bed.sh(&format!("kill -{signal} {}", self.pid())).code == 0
+    }
+
     pub(crate) fn is_under_way(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
