@@ -259,6 +259,8 @@ pub(crate) enum FirewallCommand {
     Verify(VerifyArgs),
     /// Load and keep a table that was exported on another machine; it is checked first, and shown
     Load(LoadArgs),
+    /// Look for what breaks what is allowed, though the table stands: filters of others, the kernel, routes
+    Doctor(DoctorArgs),
     /// Restore the kept table by itself, whenever it is gone or changed, until stopped
     Watch(WatchArgs),
     /// Write the table that the file asks for, as `nft -j -f` loads it
@@ -341,6 +343,13 @@ pub(crate) struct LoadArgs {
     /// Do not ask
     #[arg(short, long)]
     pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// How to show it
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, Args)]

@@ -9,10 +9,12 @@ use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use super::firewall::doctor;
 use super::{DONE, Ground, agents, lock};
 use crate::apply::{self, Bounds, Outcome, Report};
 use crate::cli::{ApplyArgs, Global};
 use crate::failure::{Hinted, Unfinished, WrongInput};
+use crate::firewall::doctor::told;
 use crate::firewall::fence::{self, Table};
 use crate::firewall::keep::AfterReboot;
 use crate::incus::door::ThisHost;
@@ -31,6 +33,7 @@ pub(crate) async fn run(global: &Global, args: &ApplyArgs, ui: Ui) -> Result<Exi
     let plan = ground.plan(&options, false, ui).await?;
     ui.print(render::text::plan(&plan, &ground.desired, &ui.out));
     say_what_is_not_kept(&ground, ui);
+    say_what_breaks_it(&ground, ui).await;
     if plan.actions.is_empty() {
         return left_over(&plan);
     }
@@ -87,6 +90,17 @@ pub(super) fn say_what_is_not_kept(ground: &Ground, ui: Ui) {
     let here = matches!(ground.live.table, Table::Known(_)) && !wall.bridges.is_empty();
     if here && matches!(after_reboot, AfterReboot::Gone | AfterReboot::UpToOthers) {
         ui.say(format!("after a reboot, the isolation is {after_reboot}"));
+    }
+}
+
+/// What of others would drop what the file allows: told, since nothing of ours can overrule it.
+async fn say_what_breaks_it(ground: &Ground, ui: Ui) {
+    if !matches!(ground.live.table, Table::Known(_)) {
+        return;
+    }
+    match doctor::findings(ground).await {
+        Ok(findings) => findings.iter().for_each(|finding| ui.say(told::finding(finding, &ui.err).trim_end())),
+        Err(error) => tracing::debug!(%error, "not looked for what breaks it"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The `inet anklume` table: rules from policies, reading back, loading, keeping it over a reboot.
 
 mod differences;
+pub(crate) mod doctor;
 pub(crate) mod evaluate;
 pub(crate) mod explain;
 pub(crate) mod exported;

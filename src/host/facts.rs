@@ -109,12 +109,13 @@ fn target(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse().ok().map(|address: std::net::IpAddr| IpNet::from(address)))
 }
 
-/// Loopback and link-local ones are in nobody's way.
+/// Loopback and link-local ones are in nobody's way, nor are default routes, also where a VPN has written one as two
+/// halves: the route to a bridge is always the narrower one.
 fn network(interface: &str, network: IpNet) -> Option<HostNetwork> {
     let network = network.trunc();
     let apart = match network {
-        IpNet::V4(net) => net.addr().is_loopback() || net.addr().is_link_local() || net.prefix_len() == 0,
-        IpNet::V6(net) => net.addr().is_loopback() || net.addr().is_unicast_link_local() || net.prefix_len() == 0,
+        IpNet::V4(net) => net.addr().is_loopback() || net.addr().is_link_local() || net.prefix_len() <= 1,
+        IpNet::V6(net) => net.addr().is_loopback() || net.addr().is_unicast_link_local() || net.prefix_len() <= 1,
     };
     (!apart).then(|| HostNetwork { interface: interface.to_owned(), network })
 }
@@ -144,6 +145,8 @@ mod tests {
     fn a_route_names_its_way_out_and_the_default_route_is_none() {
         let routes = json!([
             {"dst": "default", "gateway": "198.51.100.2", "dev": "up0"},
+            {"dst": "0.0.0.0/1", "dev": "tun0"},
+            {"dst": "128.0.0.0/1", "dev": "tun0"},
             {"dst": "10.0.0.0/8", "dev": "tun0"},
             {"dst": "10.7.7.7", "dev": "tun0"},
             {"dst": "172.20.0.0/16", "nexthops": [{"dev": "a"}, {"dev": "b"}]},

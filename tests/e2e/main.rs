@@ -6,6 +6,7 @@
 mod changes;
 mod drift;
 mod filters;
+mod firewall_doctor;
 mod firewall_elsewhere;
 mod firewall_kept;
 mod firewall_trial;

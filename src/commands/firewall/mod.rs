@@ -2,6 +2,7 @@
 
 mod apply;
 mod confirm;
+pub(crate) mod doctor;
 mod explain;
 mod export;
 mod load;
@@ -23,6 +24,7 @@ pub(crate) async fn run(global: &Global, command: FirewallCommand, ui: Ui) -> Re
         FirewallCommand::Apply(args) => apply::run(global, &args, ui).await,
         FirewallCommand::Confirm => confirm::run(ui),
         FirewallCommand::Trial { seconds } => trial::run(seconds, ui).await,
+        FirewallCommand::Doctor(args) => doctor::run(global, &args, ui).await,
         FirewallCommand::Export { to } => export::run(global, to.as_deref(), ui).await,
         FirewallCommand::Explain(args) => explain::run(global, &args, ui).await,
         FirewallCommand::Load(args) => load::run(&args, ui).await,

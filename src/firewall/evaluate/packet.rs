@@ -182,10 +182,12 @@ impl Packet {
     pub(super) fn datum(&self, key: Key) -> Datum<'_> {
         let version4 = self.source.is_ipv4();
         match key {
-            Key::In => Datum::Word(&self.input),
-            Key::Out => Datum::Word(&self.output),
+            Key::In | Key::InLink => Datum::Word(&self.input),
+            Key::Out | Key::OutLink => Datum::Word(&self.output),
             Key::Family => Datum::Word(if version4 { "ipv4" } else { "ipv6" }),
-            Key::Protocol => Datum::Word(self.content.protocol(self.source)),
+            Key::HeaderProtocol if !version4 => Datum::None,
+            Key::TargetKind => Datum::Word(if self.hook == Hook::Input { "local" } else { "unicast" }),
+            Key::Protocol | Key::HeaderProtocol => Datum::Word(self.content.protocol(self.source)),
             Key::Source if version4 => Datum::Address(self.source),
             Key::Target if version4 => Datum::Address(self.target),
             Key::Source6 if !version4 => Datum::Address(self.source),

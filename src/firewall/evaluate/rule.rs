@@ -105,6 +105,12 @@ pub(crate) enum Key {
     WayBack,
     /// The interface that the way back to the source leads through.
     WayBackBy,
+    /// The same as `In` and `Out`, by the number of the interface, and as `Protocol`: others than anklume use these.
+    InLink,
+    OutLink,
+    HeaderProtocol,
+    /// What the target is, seen from anywhere on the host.
+    TargetKind,
 }
 
 /// How the values of a key are written.
@@ -118,7 +124,7 @@ enum Kind {
 }
 
 /// Every key that is known, what its values are, and how nft writes it.
-const KEYS: [(Key, Kind, &str); 27] = [
+const KEYS: [(Key, Kind, &str); 31] = [
     (Key::In, Kind::Interface, "iifname"),
     (Key::Out, Kind::Interface, "oifname"),
     (Key::Family, Kind::Word, "meta nfproto"),
@@ -146,6 +152,10 @@ const KEYS: [(Key, Kind, &str); 27] = [
     (Key::TargetHere, Kind::Word, "fib daddr . iif type"),
     (Key::WayBack, Kind::Route, "fib saddr . iif oif"),
     (Key::WayBackBy, Kind::Interface, "fib saddr oifname"),
+    (Key::InLink, Kind::Interface, "meta iif"),
+    (Key::OutLink, Kind::Interface, "meta oif"),
+    (Key::HeaderProtocol, Kind::Word, "ip protocol"),
+    (Key::TargetKind, Kind::Word, "fib daddr type"),
 ];
 
 impl Key {

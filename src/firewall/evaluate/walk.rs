@@ -10,12 +10,12 @@ use super::rule::{self, Key, Op, Pattern, Right, Step, Strange, Verdict};
 use crate::firewall::live::{LiveChain, LiveTable};
 
 /// How deep the kernel follows jumps.
-const DEPTH: usize = 16;
+pub(super) const DEPTH: usize = 16;
 
 /// A table, ready to be asked.
 pub(crate) struct Evaluator<'a> {
     table: &'a LiveTable,
-    chains: BTreeMap<&'a str, Vec<Vec<Result<Step, Strange>>>>,
+    pub(super) chains: BTreeMap<&'a str, Vec<Vec<Result<Step, Strange>>>>,
     sets: BTreeMap<&'a str, Result<Vec<Vec<Pattern>>, Strange>>,
 }
 
@@ -149,21 +149,13 @@ impl<'a> Evaluator<'a> {
                         return Ok(None);
                     }
                 }
-                Step::Map { keys, entries } => {
-                    let Some(data) = data(keys, packet)? else { return Ok(None) };
-                    for (tuple, verdict) in entries {
-                        if all_hold(tuple, &data)? {
-                            return Ok(Some(verdict.clone()));
-                        }
-                    }
-                    return Ok(None);
-                }
+                Step::Map { keys, entries } => return mapped(keys, entries, packet),
             }
         }
         Ok(None)
     }
 
-    fn matches(&self, keys: &[Key], op: Op, right: &Right, packet: &Packet) -> Result<bool, String> {
+    pub(super) fn matches(&self, keys: &[Key], op: Op, right: &Right, packet: &Packet) -> Result<bool, String> {
         let Some(data) = data(keys, packet)? else { return Ok(false) };
         let tuples = match right {
             Right::AnyOf(tuples) => tuples,
@@ -174,6 +166,21 @@ impl<'a> Evaluator<'a> {
         };
         Ok(any_holds(tuples, &data)? != (op == Op::IsNot))
     }
+}
+
+/// What a verdict map says of a packet.
+pub(super) fn mapped(
+    keys: &[Key],
+    entries: &[(Vec<Pattern>, Verdict)],
+    packet: &Packet,
+) -> Result<Option<Verdict>, String> {
+    let Some(data) = data(keys, packet)? else { return Ok(None) };
+    for (tuple, verdict) in entries {
+        if all_hold(tuple, &data)? {
+            return Ok(Some(verdict.clone()));
+        }
+    }
+    Ok(None)
 }
 
 /// What the packet has for each key; `None` where it lacks one.
