@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+import flood
 import kinds
 import servers
 from places import Place
@@ -26,7 +27,7 @@ class Agent:
         self.selector = selectors.DefaultSelector()
         self.places, self.addresses, self.ears = {}, {}, []
         self.servers = servers.Servers(self)
-        self.conversations = {}
+        self.conversations, self.flood = {}, flood.Flood(self)
         self.probes, self.by_port, self.curious, self.count = {}, {}, [], 0
 
     def watch(self, file, ready, events=selectors.EVENT_READ):
@@ -95,6 +96,14 @@ class Agent:
         self.run(after)
         return {"outcomes": result}
 
+    def do_flood(self, **says):
+        """Begins to send without an end."""
+        return self.flood.begin(**says)
+
+    def do_tell(self, afresh):
+        """What came of the flood."""
+        return self.flood.tell(afresh)
+
     # What they stand on
 
     @staticmethod
@@ -128,6 +137,7 @@ class Agent:
                 self.take(place, arrival)
 
     def take(self, place, arrival):
+        self.flood.heard(place.name, arrival)
         probe = self.probes.get(arrival.number)
         if probe is None and arrival.protocol in (6, 17):
             sport, port = arrival.ports
@@ -143,7 +153,8 @@ class Agent:
         self.pending, self.ended = b"", False
         self.watch(sys.stdin, self.read)
         while not self.ended:
-            self.turn(1)
+            self.turn(self.flood.pause())
+            self.flood.go_on()
 
     def read(self):
         said = os.read(sys.stdin.fileno(), 1 << 20)

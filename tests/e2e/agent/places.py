@@ -61,6 +61,7 @@ class Place:
         self.mac = self.bridge_mac = None
         if not self.is_host:
             self.mac = self.card().getsockname()[4]
+        if self.bridge:
             self.bridge_mac = card(self.bridge).getsockname()[4]
 
     @contextlib.contextmanager

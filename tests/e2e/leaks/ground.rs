@@ -5,14 +5,20 @@ use serde_json::{Map, Value, json};
 use super::map::{self, Line};
 use crate::harness::{Agent, Bed};
 
-/// Machines whose cards are not filtered: what keeps them from forging is the table alone. All but a3's.
+/// Machines whose cards are not filtered: what keeps them from forging is the table alone. All but those of a3 and a4.
 const INFRA: &str = r#"
 project_name: walls
 global: {}
 x-open: &open
   devices: {eth0: {type: nic, security.mac_filtering: false, security.ipv4_filtering: false}}
 domains:
-  a: {machines: {a1: *open, a2: *open, a3: {}}}
+  a:
+    profiles: {bare: {}}
+    machines:
+      a1: *open
+      a2: *open
+      a3: {}
+      a4: {profiles: [bare], devices: {lan: {type: nic, network: net-a, name: eth0, ipv4.address: 10.120.0.4}}}
   b: {machines: {b1: *open, b2: *open}}
   c: {internet: false, machines: {c1: *open}}
   d: {machines: {d1: *open}}
@@ -27,10 +33,11 @@ network_policies:
 "#;
 
 /// Domain, machine, address, and the last group of the address.
-const MACHINES: [(&str, &str, &str, u8); 7] = [
+const MACHINES: [(&str, &str, &str, u8); 8] = [
     ("a", "a1", "10.120.0.1", 1),
     ("a", "a2", "10.120.0.2", 2),
     ("a", "a3", "10.120.0.3", 3),
+    ("a", "a4", "10.120.0.4", 4),
     ("b", "b1", "10.120.1.1", 1),
     ("b", "b2", "10.120.1.2", 2),
     ("c", "c1", "10.120.2.1", 1),

@@ -3,6 +3,7 @@
 //!
 //! `map.txt` is the map. All of it is tried once, in one bed, by whichever test comes first; the tests tell the rows.
 
+mod changes;
 mod ground;
 mod map;
 mod rows;
