@@ -1,8 +1,8 @@
 //! Project limits: where a project has one, Incus wants every instance in it to say its own share.
 
-use super::devices::{all_devices, profiles_of};
+use super::devices::profiles_of;
 use super::machine_path;
-use crate::infra::model::{Domain, Infra, Machine, Volume};
+use crate::infra::model::{Devices, Domain, Infra, Machine, Volume};
 use crate::infra::problem::{Path, Problem};
 
 /// Machines that Incus would refuse because the domain's limits leave their own unsaid.
@@ -42,9 +42,18 @@ fn says(domain: &Domain, machine: &Machine, key: &str) -> bool {
     machine.config.contains_key(key) || profiles_of(domain, machine).any(|profile| profile.config.contains_key(key))
 }
 
+/// Has its root disk a size? The machine's own comes before those of its profiles, and the last profile before the
+/// others; the project's `default` has one without.
 fn sizes_root(domain: &Domain, machine: &Machine) -> bool {
-    let mut devices = all_devices(domain, machine);
-    devices.any(|(_, keys)| keys.get("path").is_some_and(|path| path == "/") && keys.contains_key("size"))
+    let sized = |devices: &Devices| {
+        let root = devices.values().find(|keys| keys.get("path").is_some_and(|path| path == "/"));
+        root.map(|keys| keys.contains_key("size"))
+    };
+    let of_profile = |name: &String| match domain.profiles.get(name) {
+        Some(profile) => sized(&profile.devices),
+        None => (name == "default").then_some(false),
+    };
+    sized(&machine.devices).or_else(|| machine.profiles.iter().rev().find_map(of_profile)).unwrap_or_default()
 }
 
 /// Incus counts volumes too.
@@ -85,11 +94,24 @@ mod tests {
 
     #[test]
     fn a_disk_limit_wants_the_size_of_every_root_disk() {
-        let mut pro = domain([("sized", machine()), ("unsized", machine())]);
+        let root = |size: &[(&str, &str)]| {
+            let keys = [("type", "disk"), ("path", "/")].iter().chain(size);
+            ("root", named(keys.map(|(key, value)| (*key, (*value).to_owned()))))
+        };
+        let sized = || root(&[("size", "10GiB")]);
+        let of =
+            |profiles: &[&str]| Machine { profiles: profiles.iter().map(ToString::to_string).collect(), ..machine() };
+        let mut pro = domain([
+            ("own", Machine { devices: named([sized()]), ..machine() }),
+            ("last", of(&["default", "large"])),
+            ("first", of(&["large", "default"])),
+            ("own-without", Machine { devices: named([root(&[])]), ..of(&["default", "large"]) }),
+            ("none", machine()),
+        ]);
         pro.limits = keys([("limits.disk", "100GiB")]);
-        pro.machines["sized"].devices = named([("root", keys([("type", "disk"), ("path", "/"), ("size", "10GiB")]))]);
+        pro.profiles = named([("large", profile([sized()]))]);
         let problems = check(&infra([]), "pro", &pro);
-        assert_eq!(problems.len(), 1);
-        assert_eq!(problems[0].path.to_string(), "domains.pro.machines.unsized");
+        let told: Vec<String> = problems.iter().map(|problem| problem.path.to_string()).collect();
+        assert_eq!(told, ["first", "own-without", "none"].map(|name| format!("domains.pro.machines.{name}")));
     }
 }

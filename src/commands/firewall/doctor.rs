@@ -39,7 +39,7 @@ pub(crate) async fn findings(ground: &Ground) -> Result<Vec<Finding>> {
     let standing: BTreeSet<&str> = bridges.map(|id| id.name.as_str()).collect();
     let readings = Readings {
         ruleset: ruleset.context("the kernel's rules cannot be read")?,
-        kernel: Kernel::read(Path::new("/")),
+        kernel: Kernel::read(Path::new("/"), !standing.is_empty()),
         uplink: uplink.context("the routes of this host cannot be read")?,
         routes: routes::ways(&ground.desired, &answer, &standing),
     };

@@ -8,7 +8,7 @@ use crate::resolve::desired::Desired;
 /// Read from `/proc`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Kernel {
-    /// `net.ipv4.ip_forward` is 0.
+    /// `net.ipv4.ip_forward` is 0, though a bridge stands: Incus sets it to 1 whenever it starts one.
     pub(crate) forwards_nothing: bool,
     /// `net.bridge.bridge-nf-call-iptables` is 1: packets within one bridge meet the filters too.
     pub(crate) filters_bridged: bool,
@@ -17,11 +17,11 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    /// `root` is `/`, but in tests.
-    pub(crate) fn read(root: &Path) -> Self {
+    /// `root` is `/`, but in tests; `bridged`: a bridge of the file stands.
+    pub(crate) fn read(root: &Path, bridged: bool) -> Self {
         let text = |path: &str| std::fs::read_to_string(root.join("proc").join(path)).unwrap_or_default();
         Self {
-            forwards_nothing: text("sys/net/ipv4/ip_forward").trim() == "0",
+            forwards_nothing: bridged && text("sys/net/ipv4/ip_forward").trim() == "0",
             filters_bridged: text("sys/net/bridge/bridge-nf-call-iptables").trim() == "1",
             legacy_tables: text("net/ip_tables_names").lines().map(str::to_owned).collect(),
         }
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn the_kernel_is_read_from_proc() {
         let root = tempfile::tempdir().unwrap();
-        assert_eq!(Kernel::read(root.path()), Kernel::default());
+        assert_eq!(Kernel::read(root.path(), true), Kernel::default());
         for (path, text) in [
             ("sys/net/ipv4/ip_forward", "0\n"),
             ("sys/net/bridge/bridge-nf-call-iptables", "1\n"),
@@ -87,7 +87,8 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         }
-        let kernel = Kernel::read(root.path());
+        assert!(!Kernel::read(root.path(), false).forwards_nothing, "Incus will see to it");
+        let kernel = Kernel::read(root.path(), true);
         assert!(kernel.forwards_nothing && kernel.filters_bridged);
         let found = findings(&sound(&infra([("pro", domain([]))])), &kernel);
         assert_eq!(found.len(), 2);

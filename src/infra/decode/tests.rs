@@ -2,10 +2,11 @@
 
 use indexmap::IndexMap;
 
+use super::super::at::tests_of_keys;
 use super::super::model::{
     Addressing, AiProvider, AiSanitize, Amount, Infra, PortRange, Protocol, ResourcePolicy, RunState, TrustLevel,
 };
-use super::super::sample::{domains, good, good_machine, machine, said};
+use super::super::sample::{domains, good, good_machine, load_text, machine, said};
 
 fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> IndexMap<String, String> {
     pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
@@ -241,4 +242,18 @@ fn a_cloud_init_map_becomes_the_document_it_describes() {
     let expected = "#cloud-config\npackages:\n  - git\n  - \"no\"\nwrite_files:\n  - path: /a\n    permissions: \"0644\"\n    mode: 0755\n    content: |\n      one\n       two\n  - path: /b\n    content: !!binary \"aGk=\"\n    \"on\": ~\nempty: []\nx-kept: {}\n";
     assert_eq!(cloud_init.user_data.as_deref(), Some(expected));
     assert_eq!(cloud_init.network_config.as_deref(), Some("version: 2\n"));
+}
+
+/// Those files are what the end-to-end tests of keys begin with.
+#[test]
+fn no_key_of_the_language_is_left_out_of_the_files_that_have_them_all() {
+    for text in
+        [include_str!("../../../tests/e2e/keys/everything.yml"), include_str!("../../../tests/e2e/keys/elsewhere.yml")]
+    {
+        assert!(load_text(text).is_ok());
+    }
+    for (known, written) in tests_of_keys::asked() {
+        let left_out: Vec<&&str> = known.iter().filter(|key| !written.contains(**key)).collect();
+        assert!(left_out.is_empty(), "{left_out:?} of {known:?}");
+    }
 }
