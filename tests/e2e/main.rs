@@ -16,6 +16,7 @@ mod harness;
 mod held;
 mod images;
 mod interrupted;
+mod keys;
 mod leaks;
 mod limits;
 mod neighbours;
