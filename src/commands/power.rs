@@ -138,7 +138,7 @@ mod tests {
             fields: [].into(),
             protected: false,
             needs: Vec::new(),
-            instance: Some(FoundInstance { vm: false, root_pool: None, status }),
+            instance: Some(FoundInstance { vm: false, status }),
         }
     }
 

@@ -139,22 +139,25 @@ impl Elsewhere {
     }
 }
 
-/// The table without the bridges that are deleted in this plan; loaded after they are gone, since until then they are
-/// kept apart.
-pub(crate) fn last_action(wall: &Wall, gone: &BTreeSet<&String>, table: &Table) -> Option<Action> {
-    let rest = without(wall, gone);
-    if rest == *wall {
+/// The table when all else is done, where it is another one than before: bridges that were deleted are kept apart until
+/// they are gone, and policies wait for machines that change their addresses.
+pub(crate) fn last_action(first: &Wall, last: &Wall, table: &Table) -> Option<Action> {
+    if first == last {
         return None;
     }
     if let Table::Elsewhere(elsewhere) = table {
         // Names of bridges that are gone do no harm until the next export.
-        return elsewhere.to.as_ref().map(|to| elsewhere.export(&rest, to));
+        return elsewhere.to.as_ref().map(|to| elsewhere.export(last, to));
     }
-    if rest.bridges.is_empty() {
+    if last.bridges.is_empty() {
         return Some(delete("no domain is left"));
     }
-    let fields = differences::of_walls(wall, &rest);
-    Some(load(&rest, Verb::Update, fields, "the bridges that are gone leave the table"))
+    let note = if first.bridges == last.bridges {
+        "once the machines have their addresses"
+    } else {
+        "the bridges that are gone leave the table"
+    };
+    Some(load(last, Verb::Update, differences::of_walls(first, last), note))
 }
 
 /// A wall without some of its bridges.

@@ -61,10 +61,15 @@ pub(crate) fn changes(wanted: &Wanted, found: &Found, resource: &dyn Resource, s
 
 /// The marks that a thing is to carry when the changes in `held` are not made: a key that is not set now stays in the
 /// list only if it was there.
-pub(crate) fn marks(wanted: &Wanted, found: &Found, infra: &str, held: &[Change]) -> Marks {
+pub(crate) fn marks<'c>(
+    wanted: &Wanted,
+    found: &Found,
+    infra: &str,
+    held: impl IntoIterator<Item = &'c Change>,
+) -> Marks {
     let mut marks = wanted.marks(infra);
     let was = |key: &Key| found.marks.as_ref().is_some_and(|marks| marks.applied.contains(key));
-    for change in held.iter().filter(|change| change.key.is_marked()) {
+    for change in held.into_iter().filter(|change| change.key.is_marked()) {
         if was(&change.key) {
             marks.applied.insert(change.key.clone());
         } else {

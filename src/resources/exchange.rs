@@ -1,274 +1,211 @@
-//! Addresses that change: given up before somebody takes them, since Incus refuses one that another machine still has,
-//! and its DHCP server one that another machine had a moment ago.
+//! Names and addresses that change hands: given up before somebody takes them, since Incus refuses what another machine
+//! or bridge still has, and its DHCP server an address that another machine had a moment ago.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
-use super::difference::Change;
-use super::fields::{Fields, Key};
+use ipnet::Ipv4Net;
+
+use super::fields::Fields;
+use super::network::{Nic, nics, subnet};
 use super::planner::Conflict;
-use super::{Found, Resource, Wanted, instance};
-use crate::incus::edit::Edit;
-use crate::incus::live::Live;
-use crate::plan::{Action, Field, Id, Impact, Kind, Verb};
+use super::release::Release;
+use super::sides::Sides;
+use super::weigh::{AllWeighed, Weighed, after};
+use super::{Found, Wanted, devices};
+use crate::infra::model::RunState;
+use crate::plan::{Id, Kind};
 
-/// What is to be done about addresses that somebody else holds.
+/// What is to be done about names and addresses that somebody else has.
 #[derive(Default)]
 pub(crate) struct Exchange<'a> {
     pub(crate) releases: BTreeMap<&'a Id, Release<'a>>,
+    /// Who waits until a machine is deleted that has what they get, or goes elsewhere, itself or with a profile.
+    pub(crate) heirs: BTreeMap<&'a Id, BTreeSet<Id>>,
     pub(crate) conflicts: Vec<Conflict>,
 }
 
-/// A machine that is to have other addresses and gives these up first.
-pub(crate) struct Release<'a> {
-    holder: &'a Found,
-    /// Its NICs.
-    devices: BTreeSet<&'a str>,
-    /// Who gets the addresses.
-    pub(crate) takers: BTreeSet<Id>,
+/// What only one machine on a bridge can have; Incus looks for it when one starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Claim<'f> {
+    Address(Ipv4Addr),
+    /// Its DNS name.
+    Name(&'f str),
 }
 
-/// A static address of a NIC, and the bridge it is on.
-type Seat<'a> = (&'a str, &'a str);
+/// The claim of a NIC: its device, its bridge and what it claims there.
+type Seat<'f, 'd> = (&'d str, (&'d str, Claim<'f>));
 
-/// Looks at every machine that is to get an address which it does not have.
-pub(crate) fn taken<'a>(all: &[Wanted], live: &'a Live, deleted: &[&Found], restart: bool) -> Exchange<'a> {
-    let mut holders: BTreeMap<Seat, (&Found, &str)> = BTreeMap::new();
-    for found in live.found.values().filter(|found| found.id.kind == Kind::Instance) {
-        holders.extend(seats(&found.fields).map(|(device, seat)| (seat, (found, device))));
-    }
-    let stays: BTreeSet<&Id> = holders.values().map(|(found, _)| &found.id).collect();
-    let stays: BTreeSet<&Id> = stays.into_iter().filter(|id| all.iter().all(|wanted| wanted.id != **id)).collect();
-    let waits = |found: &Found| found.is_up() && !restart;
-    let mut exchange = Exchange::default();
-    for wanted in all.iter().filter(|wanted| wanted.id.kind == Kind::Instance) {
-        for (_, seat) in seats(&wanted.fields) {
-            let Some((holder, device)) = holders.get(&seat).filter(|(holder, _)| holder.id != wanted.id) else {
-                continue;
-            };
-            let goes = deleted.iter().any(|found| found.id == holder.id);
-            if goes || live.found.get(&wanted.id).is_some_and(waits) {
-                continue;
-            }
-            let stays = stays.contains(&holder.id);
-            if stays || waits(holder) {
-                exchange.conflicts.push(conflict(wanted, seat, holder, stays));
-                continue;
-            }
-            let release = || Release { holder, devices: BTreeSet::new(), takers: BTreeSet::new() };
-            let release = exchange.releases.entry(&holder.id).or_insert_with(release);
-            release.devices.insert(device);
-            release.takers.insert(wanted.id.clone());
-        }
-    }
-    exchange
-}
-
-fn conflict(wanted: &Wanted, (_, address): Seat, holder: &Found, stays: bool) -> Conflict {
-    let help = if stays {
-        format!("delete {} (`--prune`, if it left the file), or give {} another `ip`", holder.id.name, wanted.id.name)
-    } else {
-        "`anklume apply --restart` moves both".to_owned()
-    };
-    Conflict { message: format!("{address} of {} is still held by {}", wanted.id, holder.id), help }
-}
-
-impl Release<'_> {
-    /// The action; one that runs stops for it, and starts again when it gets what it is to have.
-    pub(crate) fn action(&self) -> Action {
-        let Self { holder, devices, takers } = self;
-        let field = |device: &&str| Field {
-            key: format!("{device} ipv4.address"),
-            before: holder.fields.get(&address_of(device)).cloned(),
-            after: None,
-            impact: Impact::Live,
-        };
-        let takers: Vec<&str> = takers.iter().map(|taker| taker.name.as_str()).collect();
-        let stops = holder.is_up() && !holder.is_ephemeral();
-        let mut calls: Vec<_> = stops.then(|| instance::Instances::stop(holder)).into_iter().collect();
-        calls.push(instance::Instances.edit(&holder.id, give_up(&holder.fields, devices)));
-        Action {
-            id: holder.id.clone(),
-            domain: holder.marks.as_ref().map(|marks| marks.domain.clone()).unwrap_or_default(),
-            verb: Verb::Release,
-            fields: devices.iter().map(field).collect(),
-            impact: if holder.is_up() { Impact::Restart } else { Impact::Live },
-            note: format!("for {}", takers.join(", ")),
-            heavy: false,
-            calls,
-            after: Vec::new(),
-        }
-    }
-}
-
-/// The edits of a machine of which these changes are made: those addresses that change are given up in one of their own.
-pub(crate) fn edits(wanted: &Wanted, found: &Found, now: &[Change], edit: Edit, released: bool) -> Vec<Edit> {
-    let moving = now.iter().filter_map(|change| match &change.key {
-        Key::Device(device, key) if key == "ipv4.address" && change.before.is_some() => Some(device.as_str()),
-        _ => None,
-    });
-    // A device that goes whole takes its lease along.
-    let stays = |device: &&str| wanted.fields.contains_key(&Key::Device((*device).to_owned(), "type".into()));
-    let moving: BTreeSet<&str> = moving.filter(stays).collect();
-    if wanted.id.kind != Kind::Instance || moving.is_empty() {
-        return vec![edit];
-    }
-    let first = (!released).then(|| give_up(&found.fields, &moving));
-    let mut last = edit;
-    for device in moving {
-        match wanted.fields.get(&name_of(device)) {
-            Some(name) => {
-                last.devices.entry(device.to_owned()).or_default().insert("name".into(), name.clone());
-            }
-            None => {
-                last.unset_in_device.entry(device.to_owned()).or_default().insert("name".into());
-            }
-        }
-    }
-    first.into_iter().chain([last]).collect()
-}
-
-/// Takes the addresses off some NICs. The DHCP server keeps an address for whom it leased it to, for an hour after the
-/// last word; Incus ends the lease only where it takes a NIC out, and that it does when its name changes, while the MAC
-/// address stays.
-fn give_up(fields: &Fields, devices: &BTreeSet<&str>) -> Edit {
-    let mut edit = Edit::default();
-    for device in devices {
-        let unset = edit.unset_in_device.entry((*device).to_owned()).or_default();
-        unset.insert("ipv4.address".into());
-        if fields.contains_key(&name_of(device)) {
-            unset.insert("name".into());
-        } else {
-            edit.devices.insert((*device).to_owned(), [("name".to_owned(), (*device).to_owned())].into());
-        }
-    }
-    edit
-}
-
-fn address_of(device: &str) -> Key {
-    Key::Device(device.to_owned(), "ipv4.address".into())
-}
-
-fn name_of(device: &str) -> Key {
-    Key::Device(device.to_owned(), "name".into())
-}
-
-/// Has a machine a static address on this bridge?
-pub(crate) fn has_seat_on(found: &Found, bridge: &Id) -> bool {
-    bridge.kind == Kind::Network && seats(&found.fields).any(|(_, (network, _))| network == bridge.name)
-}
-
-/// The NICs with a static address: device, bridge and address.
-fn seats(fields: &Fields) -> impl Iterator<Item = (&str, Seat<'_>)> {
-    fields.iter().filter_map(|(key, address)| match key {
-        Key::Device(device, key) if key == "ipv4.address" && address != "none" => {
-            let link = |key: &str| fields.get(&Key::Device(device.clone(), key.into()));
-            let bridge = link("network").or_else(|| link("parent"))?;
-            Some((device.as_str(), (bridge.as_str(), address.as_str())))
-        }
-        _ => None,
+fn seats<'f, 'd>(id: &'f Id, devices: &'d Fields) -> impl Iterator<Item = Seat<'f, 'd>> {
+    nics(devices).flat_map(|nic| {
+        let address = nic.address().map(Claim::Address);
+        [Some(Claim::Name(&id.name)), address].into_iter().flatten().map(move |claim| (nic.device, (nic.bridge, claim)))
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::incus::call::Call;
-    use crate::resources::fields::listed;
-    use crate::resources::instance::Instances;
-    use serde_json::{Value, json};
+/// A machine that is there, with its devices and those of its profiles.
+struct Standing<'a> {
+    found: &'a Found,
+    now: Fields,
+    /// When the plan is done.
+    then: Fields,
+}
 
-    fn machine(name: &str, status: &str, device: &Value) -> Found {
-        let listed = json!({"name": name, "project": "p", "type": "container", "status": status,
-            "profiles": ["default"], "config": {}, "devices": {"eth0": device}});
-        Instances.found(&listed).unwrap()
+impl<'a> Standing<'a> {
+    fn new(sides: &Sides<'a>, all: &AllWeighed<'_>, found: &'a Found) -> Self {
+        let then = devices::then(sides, all, &found.id, after(all, found));
+        Self { found, now: devices::now(sides, found), then }
     }
+}
 
-    fn nic(address: &str) -> Value {
-        json!({"type": "nic", "name": "eth0", "network": "net-p", "ipv4.address": address})
-    }
+/// Looks at everything that is to get a name or an address which it does not have.
+pub(super) fn exchange<'a>(sides: &Sides<'a>, all: &AllWeighed<'_>, deleted: &[&Found]) -> Exchange<'a> {
+    let mut exchange = Exchange::default();
+    exchange.machines(sides, all);
+    exchange.bridges(sides, all, deleted);
+    exchange
+}
 
-    fn wanted(name: &str, device: &Value) -> Wanted {
-        Wanted {
-            id: Id::within(Kind::Instance, "p", name),
-            domain: "p".into(),
-            fields: listed(&json!({"devices": {"eth0": device}})),
-            at_birth: BTreeMap::new(),
-            needs: Vec::new(),
-            protected: false,
-            comes_with_project: false,
-            note: String::new(),
-            instance: None,
+impl<'a> Exchange<'a> {
+    fn machines(&mut self, sides: &Sides<'a>, all: &AllWeighed<'_>) {
+        let machines = sides.live.found.values().filter(|found| found.id.kind == Kind::Instance);
+        let standing: Vec<Standing<'a>> = machines.map(|found| Standing::new(sides, all, found)).collect();
+        let mut holders: BTreeMap<(&str, Claim<'_>), Vec<(&Standing<'a>, &str)>> = BTreeMap::new();
+        for machine in &standing {
+            let now = seats(&machine.found.id, &machine.now);
+            for (device, claim) in now.chain(seats(&machine.found.id, &machine.then)) {
+                holders.entry(claim).or_default().push((machine, device));
+            }
+        }
+        for wanted in sides.wanted.iter().filter(|wanted| wanted.id.kind == Kind::Instance) {
+            for (bridge, claim) in claims(sides, all, wanted) {
+                for (holder, device) in holders.get(&(bridge.as_str(), claim)).into_iter().flatten() {
+                    if holder.found.id != wanted.id {
+                        self.machine(sides, wanted, (&bridge, claim), holder, device);
+                    }
+                }
+            }
         }
     }
 
-    fn live(machines: [Found; 2]) -> Live {
-        Live { found: machines.map(|found| (found.id.clone(), found)).into(), ..Live::default() }
+    fn machine(
+        &mut self,
+        sides: &Sides<'_>,
+        wanted: &Wanted,
+        claim: (&str, Claim<'_>),
+        holder: &Standing<'a>,
+        device: &str,
+    ) {
+        let found = holder.found;
+        if sides.goes(&found.id) {
+            self.heirs.entry(&found.id).or_default().insert(wanted.id.clone());
+        } else if seats(&found.id, &holder.then).any(|(_, other)| other == claim) {
+            let conflict = conflict(sides, wanted, &told(claim, wanted), found);
+            if !self.conflicts.contains(&conflict) {
+                self.conflicts.push(conflict);
+            }
+        } else if let Claim::Address(_) = claim.1 {
+            let release = self.release(found);
+            release.stands = true;
+            release.takers.insert(wanted.id.clone());
+            release.devices.insert(device.to_owned());
+        } else {
+            let profiles = found.needs.iter().filter(|need| need.kind == Kind::Profile);
+            for id in profiles.chain([&found.id]) {
+                self.heirs.entry(id).or_default().insert(wanted.id.clone());
+            }
+        }
     }
 
-    fn words(calls: &[Call]) -> Vec<String> {
-        calls.iter().map(|call| call.args[..2].join(" ")).collect()
+    fn release(&mut self, holder: &'a Found) -> &mut Release<'a> {
+        self.releases.entry(&holder.id).or_insert_with(|| Release::of(holder))
     }
 
-    #[test]
-    fn two_that_swap_both_give_up_what_they_have_and_stand_still_meanwhile() {
-        let live = live([machine("a", "Running", &nic("10.0.0.1")), machine("b", "Stopped", &nic("10.0.0.2"))]);
-        let all = [wanted("a", &nic("10.0.0.2")), wanted("b", &nic("10.0.0.1"))];
-        let exchange = taken(&all, &live, &[], true);
-        let actions: Vec<_> = exchange.releases.values().map(Release::action).collect();
-        assert_eq!(actions.iter().map(|action| action.note.as_str()).collect::<Vec<_>>(), ["for b", "for a"]);
-        assert_eq!(words(&actions[0].calls), ["stop a", "config edit"]);
-        assert_eq!(words(&actions[1].calls), ["config edit"]);
-        // Who runs is asked first.
-        assert_eq!(taken(&all, &live, &[], false).conflicts.len(), 1);
+    /// A bridge answers DNS and DHCP on its address, and cannot on one that another bridge has.
+    fn bridges(&mut self, sides: &Sides<'a>, all: &AllWeighed<'_>, deleted: &[&Found]) {
+        let networks = sides.live.found.values().filter(|found| found.id.kind == Kind::Network);
+        let gateway = |fields: &Fields| subnet(fields).map(|net| net.addr());
+        let holders: BTreeMap<Ipv4Addr, &Found> =
+            networks.filter_map(|found| Some((gateway(&found.fields)?, found))).collect();
+        let deleted: BTreeSet<&Id> = deleted.iter().map(|found| &found.id).collect();
+        for wanted in sides.wanted.iter().filter(|wanted| wanted.id.kind == Kind::Network) {
+            let found = sides.live.found.get(&wanted.id);
+            let then = found.map_or(&wanted.fields, |found| after(all, found));
+            let before = found.and_then(|found| gateway(&found.fields));
+            let Some(address) = gateway(then).filter(|address| before != Some(*address)) else { continue };
+            if let (Some(found), Some(net)) = (found, subnet(then)) {
+                self.move_out(sides, all, &found.id, net);
+            }
+            let Some(holder) = holders.get(&address) else { continue };
+            if !deleted.contains(&holder.id) && gateway(after(all, holder)) == Some(address) {
+                let what = format!("{address}, the gateway of {},", wanted.id);
+                self.conflicts.push(conflict(sides, wanted, &what, holder));
+            } else {
+                self.release(holder).takers.insert(wanted.id.clone());
+            }
+        }
     }
 
-    #[test]
-    fn an_address_of_somebody_who_stays_is_a_conflict_and_of_somebody_who_goes_is_free() {
-        let live = live([machine("a", "Stopped", &nic("10.0.0.1")), machine("b", "Stopped", &nic("10.0.0.2"))]);
-        let all = [wanted("b", &nic("10.0.0.1"))];
-        let conflicts = taken(&all, &live, &[], true).conflicts;
-        assert_eq!(conflicts[0].message, "10.0.0.1 of instance b is still held by instance a");
-        let a = &live.found[&Id::within(Kind::Instance, "p", "a")];
-        let exchange = taken(&all, &live, &[a], true);
-        assert!(exchange.conflicts.is_empty() && exchange.releases.is_empty());
-    }
-
-    fn moved(before: &Value, after: &Value, released: bool) -> Vec<Value> {
-        let found = machine("a", "Stopped", before);
-        let wanted = wanted("a", after);
-        let key = address_of("eth0");
-        let change = Change {
-            before: found.fields.get(&key).cloned(),
-            after: wanted.fields.get(&key).cloned(),
-            key,
-            impact: Impact::Live,
-        };
-        let edit = Edit {
-            devices: [("eth0".to_owned(), [("ipv4.address".to_owned(), "10.0.0.9".to_owned())].into())].into(),
-            ..Edit::default()
-        };
-        let mut body = json!({"devices": {"eth0": before}});
-        let edits = edits(&wanted, &found, &[change], edit, released);
-        edits
-            .iter()
-            .map(|edit| {
-                body = edit.apply(&body);
-                body["devices"]["eth0"].clone()
-            })
-            .collect()
-    }
-
-    #[test]
-    fn the_name_of_a_nic_goes_and_comes_with_its_address_so_that_incus_ends_the_lease() {
-        let (before, after) = (nic("10.0.0.1"), nic("10.0.0.9"));
-        assert_eq!(moved(&before, &after, false), [json!({"type": "nic", "network": "net-p"}), after.clone()]);
-        assert_eq!(moved(&before, &after, true), [after]);
-    }
-
-    #[test]
-    fn a_nic_without_a_name_has_one_only_in_between() {
-        let nameless = |address: &str| json!({"type": "nic", "network": "net-p", "ipv4.address": address});
-        let between = json!({"type": "nic", "network": "net-p", "name": "eth0"});
-        assert_eq!(moved(&nameless("10.0.0.1"), &nameless("10.0.0.9"), false), [between, nameless("10.0.0.9")]);
+    /// A machine whose bridge goes to another network can be changed only while it is stopped, and its profiles not at
+    /// all: so it gives up its address while it is one of its bridge's, unless it simply stops for another one. One that
+    /// gets no other one now goes on as it runs.
+    fn move_out(&mut self, sides: &Sides<'a>, all: &AllWeighed<'_>, bridge: &'a Id, net: Ipv4Net) {
+        let machines = sides.users(bridge).iter().filter(|user| user.id.kind == Kind::Instance);
+        for machine in machines.filter(|user| sides.is_ours(user) && !sides.goes(&user.id)) {
+            let is_out = |nic: &Nic<'_>| {
+                nic.bridge == bridge.name && nic.address().is_some_and(|address| !net.contains(&address))
+            };
+            let devices: BTreeSet<String> =
+                nics(&machine.fields).filter(is_out).map(|nic| nic.device.to_owned()).collect();
+            let stays_out = nics(after(all, machine)).any(|nic| is_out(&nic));
+            let mut profiles = machine.needs.iter().filter(|need| need.kind == Kind::Profile);
+            let is_profile_changed = profiles.any(|profile| all.get(profile).is_some_and(Weighed::is_changed));
+            let simply_stops = !(stays_out || is_profile_changed || machine.is_ephemeral());
+            if devices.is_empty() || simply_stops {
+                continue;
+            }
+            let release = self.release(machine);
+            release.stands |= !stays_out;
+            release.devices.extend(devices);
+            release.takers.insert(bridge.clone());
+        }
     }
 }
+
+/// What a machine claims that it does not have; all of it when it starts. By bridge.
+fn claims<'f>(sides: &Sides<'_>, all: &AllWeighed<'_>, wanted: &'f Wanted) -> BTreeSet<(String, Claim<'f>)> {
+    let of = |devices: &Fields| -> BTreeSet<(String, Claim<'f>)> {
+        seats(&wanted.id, devices).map(|(_, (bridge, claim))| (bridge.to_owned(), claim)).collect()
+    };
+    let Some(found) = sides.live.found.get(&wanted.id) else {
+        return of(&devices::then(sides, all, &wanted.id, &wanted.fields));
+    };
+    let stays_down = wanted.instance.as_ref().is_some_and(|instance| instance.state == RunState::Stopped);
+    let then = of(&devices::then(sides, all, &wanted.id, after(all, found)));
+    if found.is_up() || stays_down { &then - &of(&devices::now(sides, found)) } else { then }
+}
+
+fn told((bridge, claim): (&str, Claim<'_>), wanted: &Wanted) -> String {
+    match claim {
+        Claim::Address(address) => format!("{address} of {}", wanted.id),
+        Claim::Name(name) => format!("the name {name} on {bridge}"),
+    }
+}
+
+fn conflict(sides: &Sides<'_>, wanted: &Wanted, what: &str, holder: &Found) -> Conflict {
+    let (name, project) = (&holder.id.name, &holder.id.project);
+    let help = if sides.wanted_of(&holder.id).is_none() {
+        format!("delete {name} (`--prune`, if it left the file), or give {} another one", wanted.id)
+    } else if !sides.options.restart {
+        "`anklume apply --restart` moves both".to_owned()
+    } else {
+        format!("`anklume destroy {name}` and `anklume apply` make {name} anew")
+    };
+    let is_here = project.is_empty() || *project == wanted.id.project;
+    let place = if is_here { String::new() } else { format!(" of {project}") };
+    let message = format!("{what} is still held by {}{place}", holder.id);
+    Conflict { id: wanted.id.clone(), domain: wanted.domain.clone(), message, help }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -230,7 +230,8 @@ pub(crate) fn joined(list: &[String]) -> String {
     list.join(",")
 }
 
-fn split(text: &str) -> Vec<String> {
+/// The names in it.
+pub(crate) fn split(text: &str) -> Vec<String> {
     text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::fields::{self, Fields, Key, Marks};
-use super::{Found, FoundInstance, Resource, Status, Wanted, WantedInstance, put_config, put_devices};
-use super::{directory, image, profile, volume};
+use super::{Found, FoundInstance, Resource, Status, Wanted, WantedInstance, needs_of, put_config, put_devices};
+use super::{directory, image};
 use crate::incus::call::Call;
 use crate::incus::edit::Edit;
 use crate::incus::server::Server;
@@ -32,20 +32,17 @@ impl Resource for Instances {
         fields.insert(Key::Profiles, fields::joined(&profiles));
         fields.insert(Key::Type, listed["type"].as_str().unwrap_or_default().to_owned());
         fields.insert(Key::Ephemeral, (listed["ephemeral"].as_bool() == Some(true)).to_string());
-        let mut needs = vec![Id::global(Kind::Project, project)];
-        needs.extend(profiles.iter().map(|profile| Id::within(Kind::Profile, project, profile)));
-        needs.extend(profile::networks(&fields));
-        needs.extend(volume::attached(project, &fields));
+        let id = Id::within(Kind::Instance, project, name);
+        let needs = needs_of(&id, &fields);
         let protected =
             fields.get(&Key::Config("security.protection.delete".into())).is_some_and(|value| value == "true");
         Some(Found {
-            id: Id::within(Kind::Instance, project, name),
+            id,
             marks: Marks::read(listed),
             protected,
             needs,
             instance: Some(FoundInstance {
                 vm: fields[&Key::Type] == VM,
-                root_pool: root_pool(listed),
                 status: status(listed["status"].as_str().unwrap_or_default()),
             }),
             fields,
@@ -103,15 +100,7 @@ impl Resource for Instances {
             Key::Image => Impact::Rebuild(format!(
                 "`anklume destroy {name}` and `anklume apply` make it anew from the other image, its data is lost"
             )),
-            Key::Device(device, key) if moves_root(device, key, wanted, found) => Impact::Refused(format!(
-                "Incus cannot move a root disk to another pool in place; \
-                     `anklume destroy {name}` and `anklume apply` make {name} anew there, its data is lost"
-            )),
             _ if !found.is_up() => Impact::Live,
-            _ if found.is_ephemeral() && refuses_while_up(key, wanted, found) => Impact::Rebuild(format!(
-                "it takes that only when it is stopped, and is gone then: `anklume destroy {name}` and `anklume apply` \
-                 make it anew, its data is lost"
-            )),
             _ => impact_when_up(key, wanted, found, server),
         }
     }
@@ -143,11 +132,6 @@ impl Instances {
         let mut calls = Self::put_files(id, instance);
         calls.push(Self::start(id));
         calls
-    }
-
-    /// Lets one shut itself down and start again, as only an ephemeral one has to: it is gone once it has stopped.
-    pub(crate) fn restart(id: &Id) -> Call {
-        Call::incus(["restart", &id.name, "--project", &id.project, "--timeout", STOP_TIMEOUT])
     }
 
     /// Stops one without asking it.
@@ -185,24 +169,6 @@ fn status(word: &str) -> Status {
     }
 }
 
-/// The pool of the device at `/`, from the machine itself or from its profiles.
-fn root_pool(listed: &Value) -> Option<String> {
-    let mut devices = listed["expanded_devices"].as_object()?.values();
-    devices.find(|device| device["path"] == "/")?["pool"].as_str().map(str::to_owned)
-}
-
-/// Would it put the root disk on another pool? `wanted` is the machine itself or a profile of it. A root disk that is
-/// new there cannot come in part, with its size and without its pool.
-fn moves_root(device: &str, key: &str, wanted: &Wanted, found: &Found) -> bool {
-    let is_root = |fields: &Fields| path(fields, device).is_some_and(|path| path == "/");
-    if is_root(&found.fields) {
-        return key == "pool" && wanted.id.kind == Kind::Instance;
-    }
-    let pool = wanted.fields.get(&Key::Device(device.to_owned(), "pool".into()));
-    let stands = found.instance.as_ref().and_then(|instance| instance.root_pool.as_ref());
-    is_root(&wanted.fields) && stands.is_some() && pool != stands
-}
-
 /// A directory or a volume with files that a machine sees at a path. Incus mounts one in a running container; a running
 /// virtual machine lets none of them go ("device or resource busy"), and finds new ones only with its agent.
 fn is_share(fields: &Fields, device: &str) -> bool {
@@ -221,7 +187,9 @@ fn impact_when_up(key: &Key, wanted: &Wanted, found: &Found, server: Option<&Ser
     let restart = match key {
         // The guest keeps the address it has until its lease runs out, and the filters would cut it off by then.
         Key::Device(_, key) if key == "ipv4.address" || key == "ipv6.address" => true,
-        Key::Device(..) => refuses_while_up(key, wanted, found),
+        // Whole, or there would be half a device: on its bridge with the address of another, or a type without a path.
+        Key::Device(device, _) if goes_elsewhere(device, &wanted.fields, &found.fields) => true,
+        Key::Device(device, _) => vm && [&wanted.fields, &found.fields].iter().any(|fields| is_share(fields, device)),
         Key::Config(name) if waits_for_nobody(name) => false,
         Key::Config(_) if vm => !is_live_on_vm(key, wanted, found, server),
         Key::Config(name) => !server
@@ -233,18 +201,13 @@ fn impact_when_up(key: &Key, wanted: &Wanted, found: &Found, server: Option<&Ser
     if restart { Impact::Restart } else { Impact::Live }
 }
 
-/// Does Incus refuse to change this while it runs? Of a virtual machine nearly everything.
-fn refuses_while_up(key: &Key, wanted: &Wanted, found: &Found) -> bool {
-    let vm = found.instance.as_ref().is_some_and(|instance| instance.vm);
-    vm && match key {
-        // Whole, or there would be half a device: with its type and without its path.
-        Key::Device(device, _) => [&wanted.fields, &found.fields].iter().any(|fields| is_share(fields, device)),
-        Key::Config(name) => {
-            !waits_for_nobody(name)
-                && !matches!(name.as_str(), "limits.cpu" | "limits.memory" | "security.agent.metrics")
-        }
-        _ => false,
-    }
+/// Is this a card that goes to another bridge, and has another address there?
+fn goes_elsewhere(device: &str, wanted: &Fields, found: &Fields) -> bool {
+    let differs = |key: &str| {
+        let key = Key::Device(device.to_owned(), key.to_owned());
+        wanted.get(&key) != found.get(&key)
+    };
+    (differs("network") || differs("parent")) && differs("ipv4.address")
 }
 
 /// Keys that the server's list calls not live, though no restart brings anything: they are read at the next boot of the
@@ -286,14 +249,12 @@ fn wanted(domain: &Domain, machine: &Machine) -> Wanted {
     ]);
     put_config(&mut fields, &machine.config);
     put_devices(&mut fields, &machine.devices);
-    let mut needs = vec![Id::global(Kind::Project, &domain.project)];
-    needs.extend(machine.profiles.iter().map(|name| Id::within(Kind::Profile, &domain.project, name)));
-    needs.extend(profile::networks(&fields));
-    needs.extend(volume::attached(&domain.project, &fields));
+    let id = Id::within(Kind::Instance, &domain.project, &machine.instance);
+    let mut needs = needs_of(&id, &fields);
     needs.extend(machine.directories.iter().map(|directory| directory::id(&directory.path)));
     let address = machine.address.map(|address| format!(", {address}")).unwrap_or_default();
     Wanted {
-        id: Id::within(Kind::Instance, &domain.project, &machine.instance),
+        id,
         domain: domain.name.clone(),
         fields,
         at_birth: BTreeMap::new(),

@@ -3,9 +3,11 @@
 pub(crate) mod acl;
 mod birth;
 pub(crate) mod cache;
+mod devices;
 pub(crate) mod difference;
 pub(crate) mod directory;
 pub(crate) mod exchange;
+pub(crate) mod fencing;
 pub(crate) mod fields;
 pub(crate) mod image;
 pub(crate) mod instance;
@@ -17,12 +19,14 @@ pub(crate) mod project;
 #[cfg(test)]
 mod properties;
 pub(crate) mod record;
+mod release;
 pub(crate) mod removal;
 mod running;
+mod sides;
 pub(crate) mod steps;
 pub(crate) mod target;
-mod users;
 pub(crate) mod volume;
+mod weigh;
 pub(crate) mod zone;
 
 use std::collections::BTreeMap;
@@ -111,8 +115,6 @@ pub(crate) struct Found {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct FoundInstance {
     pub(crate) vm: bool,
-    /// Where its root disk is, whoever says so: itself or a profile.
-    pub(crate) root_pool: Option<String>,
     pub(crate) status: Status,
 }
 
@@ -142,7 +144,7 @@ impl Found {
 
     /// Is it a machine that is gone when it stops?
     pub(crate) fn is_ephemeral(&self) -> bool {
-        self.fields.get(&Key::Ephemeral).is_some_and(|value| value == "true")
+        running::is_ephemeral(&self.fields)
     }
 
     /// Is it a machine that is paused?
@@ -198,7 +200,27 @@ pub(crate) fn resource(id: &Id) -> Option<&'static dyn Resource> {
     })
 }
 
-/// Config and devices as fields.
+/// What a thing with these fields cannot be without.
+pub(crate) fn needs_of(id: &Id, fields: &Fields) -> Vec<Id> {
+    use crate::plan::Kind;
+    let mut needs = Vec::new();
+    needs.extend((!id.project.is_empty()).then(|| Id::global(Kind::Project, &id.project)));
+    match id.kind {
+        Kind::Network => needs.extend(network::needs(fields)),
+        Kind::Record => needs.push(record::zone_of(id)),
+        Kind::Profile => needs.extend(network::nics(fields).map(|nic| Id::global(Kind::Network, nic.bridge))),
+        Kind::Instance => {
+            let profiles = fields.get(&Key::Profiles).map(|list| fields::split(list)).unwrap_or_default();
+            needs.extend(profiles.into_iter().map(|name| Id::within(Kind::Profile, &id.project, name)));
+            needs.extend(network::nics(fields).map(|nic| Id::global(Kind::Network, nic.bridge)));
+            needs.extend(volume::attached(&id.project, fields));
+        }
+        _ => {}
+    }
+    needs
+}
+
+/// Config keys as fields.
 pub(crate) fn put_config(fields: &mut Fields, config: &BTreeMap<String, String>) {
     for (key, value) in config.iter().filter(|(_, value)| !value.is_empty()) {
         fields.insert(Key::Config(key.clone()), value.clone());

@@ -1,13 +1,15 @@
 //! Incus bridges: one per domain, in the project `default`, as Incus wants it.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
 use serde_json::Value;
 
 use super::difference::Change;
 use super::fields::{self, Fields, Key, Marks};
 use super::planner::Conflict;
-use super::{Found, Resource, Wanted, acl};
+use super::{Found, Resource, Wanted, acl, needs_of};
 use crate::incus::call::Call;
 use crate::incus::edit::Edit;
 use crate::incus::server::Server;
@@ -30,14 +32,8 @@ impl Resource for Networks {
         let marks = Marks::read(listed);
         let protected = marks.as_ref().is_some_and(|marks| marks.protected);
         let fields = fields::listed(listed);
-        Some(Found {
-            id: Id::global(Kind::Network, name),
-            marks,
-            needs: needs(&fields),
-            fields,
-            protected,
-            instance: None,
-        })
+        let id = Id::global(Kind::Network, name);
+        Some(Found { needs: needs_of(&id, &fields), id, marks, fields, protected, instance: None })
     }
 
     fn wanted(&self, desired: &Desired) -> Vec<Wanted> {
@@ -74,6 +70,8 @@ pub(super) fn moved(wanted: &Wanted, held: &Change, users: &[&Found]) -> Option<
     let names: Vec<&str> = users.iter().map(|user| user.id.name.as_str()).collect();
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "no network".into());
     (wanted.id.kind == Kind::Network && held.key == address()).then(|| Conflict {
+        id: wanted.id.clone(),
+        domain: wanted.domain.clone(),
         message: format!(
             "{} moves from {} to {}, and {} on it must restart for it",
             wanted.id,
@@ -85,11 +83,48 @@ pub(super) fn moved(wanted: &Wanted, held: &Change, users: &[&Found]) -> Option<
     })
 }
 
+/// A NIC on a bridge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Nic<'f> {
+    pub(super) device: &'f str,
+    pub(super) bridge: &'f str,
+    /// `ipv4.address` as it is written; without it the address is from DHCP.
+    pub(super) written: Option<&'f str>,
+}
+
+impl Nic<'_> {
+    /// Its static address.
+    pub(super) fn address(&self) -> Option<Ipv4Addr> {
+        self.written.and_then(|address| address.parse().ok())
+    }
+
+    /// Is it to have none, not even from DHCP?
+    pub(super) fn is_without(&self) -> bool {
+        self.written == Some("none")
+    }
+}
+
+/// The NICs of an instance or a profile; some of the names may be other interfaces of the host.
+pub(super) fn nics(fields: &Fields) -> impl Iterator<Item = Nic<'_>> {
+    fields.iter().filter_map(|(key, value)| match key {
+        Key::Device(device, key) if key == "network" || key == "parent" => {
+            let written = fields.get(&Key::Device(device.clone(), "ipv4.address".into()));
+            Some(Nic { device, bridge: value, written: written.map(String::as_str) })
+        }
+        _ => None,
+    })
+}
+
+/// The address of a bridge with the network around it; `None` where it has none.
+pub(super) fn subnet(fields: &Fields) -> Option<Ipv4Net> {
+    fields.get(&address())?.parse().ok()
+}
+
 /// The key of the zone that has the names of a bridge.
 const ZONE: &str = "dns.zone.forward";
 
 /// The ACLs and the zones that a bridge names.
-fn needs(fields: &Fields) -> Vec<Id> {
+pub(super) fn needs(fields: &Fields) -> Vec<Id> {
     let named = |key: &str, kind: Kind| {
         let names = fields.get(&Key::Config(key.into())).map(String::as_str).unwrap_or_default().split(',');
         let names = names.map(str::trim).filter(|name| !name.is_empty());
@@ -116,10 +151,11 @@ fn wanted(domain: &Domain) -> Wanted {
     fields.extend(config.map(|(key, value)| (Key::Config(key.into()), value)));
     super::put_config(&mut fields, &acl::on_bridge(domain));
     fields.extend(domain.dns_zone.clone().map(|zone| (Key::Config(ZONE.into()), zone)));
+    let id = Id::global(Kind::Network, &domain.bridge);
     Wanted {
-        id: Id::global(Kind::Network, &domain.bridge),
+        needs: needs_of(&id, &fields),
+        id,
         domain: domain.name.clone(),
-        needs: needs(&fields),
         fields,
         at_birth: BTreeMap::new(),
         protected: !domain.ephemeral,

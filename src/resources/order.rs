@@ -4,23 +4,17 @@ use std::collections::BTreeSet;
 
 use crate::plan::Action;
 
-/// An action and what has to be done before it, by place in the list it stands in.
-#[derive(Debug, Clone)]
-pub(crate) struct Node {
-    pub(crate) action: Action,
-    pub(crate) before: BTreeSet<usize>,
-}
-
 /// Sorts so that everything comes after what it needs; what needs nothing of one another keeps its place.
-pub(crate) fn sorted(nodes: Vec<Node>) -> Vec<Action> {
+/// Each comes with what has to be done before it, by place in the list.
+pub(super) fn sorted(nodes: Vec<(Action, BTreeSet<usize>)>) -> Vec<Action> {
     let count = nodes.len();
     let mut place: Vec<Option<usize>> = vec![None; count];
     let mut order = Vec::with_capacity(count);
     // Rounds over the list: kinds are planned in the order of their needs, so that nearly always one is enough.
     while order.len() < count {
         let settled = order.len();
-        for (index, node) in nodes.iter().enumerate() {
-            if place[index].is_none() && node.before.iter().all(|before| place[*before].is_some()) {
+        for (index, (_, before)) in nodes.iter().enumerate() {
+            if place[index].is_none() && before.iter().all(|before| place[*before].is_some()) {
                 place[index] = Some(order.len());
                 order.push(index);
             }
@@ -32,40 +26,15 @@ pub(crate) fn sorted(nodes: Vec<Node>) -> Vec<Action> {
             order.push(stuck);
         }
     }
-    let mut nodes: Vec<Option<Node>> = nodes.into_iter().map(Some).collect();
+    let mut nodes: Vec<Option<_>> = nodes.into_iter().map(Some).collect();
     let taken = order.iter().enumerate().map(|(at, index)| {
-        let node = nodes[*index].take().expect("each place is taken once");
-        let after = node.before.iter().filter_map(|before| place[*before]).filter(|before| *before < at);
+        let (action, before) = nodes[*index].take().expect("each place is taken once");
+        let after = before.iter().filter_map(|before| place[*before]).filter(|before| *before < at);
         let mut after: Vec<usize> = after.collect();
         after.sort_unstable();
-        Action { after, ..node.action }
+        Action { after, ..action }
     });
     taken.collect()
-}
-
-/// The actions that `keep` picks and all that they need, renumbered.
-pub(crate) fn only(actions: Vec<Action>, keep: impl Fn(&Action) -> bool) -> Vec<Action> {
-    let mut kept: Vec<bool> = actions.iter().map(keep).collect();
-    for index in (0..actions.len()).rev() {
-        if kept[index] {
-            for before in &actions[index].after {
-                kept[*before] = true;
-            }
-        }
-    }
-    let mut place = vec![0; actions.len()];
-    let mut count = 0;
-    for (index, kept) in kept.iter().enumerate() {
-        place[index] = count;
-        count += usize::from(*kept);
-    }
-    let picked = actions.into_iter().enumerate().filter(|(index, _)| kept[*index]);
-    picked
-        .map(|(_, action)| {
-            let after = action.after.iter().filter(|before| kept[**before]).map(|before| place[*before]).collect();
-            Action { after, ..action }
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -73,7 +42,7 @@ mod tests {
     use super::*;
     use crate::plan::{Id, Impact, Kind, Verb};
 
-    fn node(name: &str, before: &[usize]) -> Node {
+    fn node(name: &str, before: &[usize]) -> (Action, BTreeSet<usize>) {
         let action = Action {
             id: Id::global(Kind::Project, name),
             domain: String::new(),
@@ -85,7 +54,7 @@ mod tests {
             calls: Vec::new(),
             after: Vec::new(),
         };
-        Node { action, before: before.iter().copied().collect() }
+        (action, before.iter().copied().collect())
     }
 
     fn names(actions: &[Action]) -> Vec<&str> {
@@ -103,13 +72,5 @@ mod tests {
     #[test]
     fn a_circle_still_ends() {
         assert_eq!(sorted(vec![node("a", &[1]), node("b", &[0])]).len(), 2);
-    }
-
-    #[test]
-    fn picking_some_keeps_what_they_need() {
-        let actions = sorted(vec![node("a", &[]), node("b", &[]), node("c", &[1])]);
-        let picked = only(actions, |action| action.id.name == "c");
-        assert_eq!(names(&picked), ["b", "c"]);
-        assert_eq!(picked[1].after, [0]);
     }
 }

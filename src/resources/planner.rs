@@ -1,16 +1,22 @@
 //! Compares what is wanted with what is there, and makes the plan of the difference. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::difference::{self, Change};
+use super::exchange::{self, Exchange};
+use super::fencing::{self, Walls};
+use super::removal::{self, Removal};
+use super::sides::{self, Sides};
 use super::steps::{self, Phase, Step};
-use super::users::Users;
+use super::target::Target;
+use super::weigh::{self, AllWeighed, Weighed};
 use super::{
-    Found, RESOURCES, Status, Wanted, birth, directory, exchange, fields, image, instance, network, removal, resource,
-    running, target, volume,
+    Found, Status, Wanted, birth, directory, fields, image, instance, network, order, release, resource, running,
+    volume,
 };
 use crate::firewall::wall::Wall;
 use crate::firewall::{fence, keep};
+use crate::incus::call::Call;
 use crate::incus::live::Live;
 use crate::incus::server::Server;
 use crate::infra::model::RunState;
@@ -31,6 +37,10 @@ pub(crate) struct Options {
 /// Something that keeps a plan from being made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Conflict {
+    /// What cannot be made, or changed.
+    pub(crate) id: Id,
+    /// Whose it is.
+    pub(crate) domain: String,
     pub(crate) message: String,
     pub(crate) help: String,
 }
@@ -46,61 +56,78 @@ pub(crate) fn plan(
     server: Option<&Server>,
     options: &Options,
 ) -> Result<Plan, Vec<Conflict>> {
-    let mut planner = Planner::new(desired, live, server, options);
-    planner.fence();
-    planner.keep(Phase::Keep, &desired.wall);
+    let wanted = sides::wanted(desired);
+    let idle = running::to_stop(desired, live, &wanted);
+    let live = &*running::stopped(live, &idle);
+    let sides = Sides::new(desired, live, server, options, &wanted);
+    let orphans = removal::orphans(&sides);
+    let sides = sides.without(&orphans.delete);
+    let all = weigh::all(&sides);
+    let removal = orphans.without_needed(&removal::users_then(&sides, &all));
+    let exchange = exchange::exchange(&sides, &all, &removal.delete);
+    let target = Target::new(&sides);
+    let mut planner = Planner { heirs: exchange.heirs.clone(), ..Planner::new(&sides, &all) };
     planner.directories();
-    let removal = removal::orphans(&planner.wanted, desired, live, options);
-    planner.held.extend(removal.held);
-    planner.addresses(&removal.delete);
-    for wanted in planner.wanted.clone() {
-        planner.thing(&wanted);
+    planner.steps.extend(idle.iter().map(|(wanted, found)| stop(wanted, found)));
+    planner.release(&exchange);
+    for wanted in &wanted {
+        planner.thing(wanted);
     }
-    planner.conflicts.extend(volume::elsewhere(&planner.wanted, live));
-    planner.delete(&removal.delete);
+    planner.delete(&removal);
+    planner.conflicts.extend(exchange.conflicts.into_iter().chain(volume::elsewhere(&wanted, live)));
+    planner.held.extend(removal.held);
+    planner.steps = target.narrow(planner.steps, &sides);
+    let steps = &planner.steps;
+    let is_needed = |id: &Id| steps.iter().any(|step| step.action.id == *id || step.needs.contains(id));
+    let matters = |conflict: &Conflict| target.concerns(&sides, &conflict.domain) || is_needed(&conflict.id);
+    planner.conflicts.retain(matters);
     if !planner.conflicts.is_empty() {
         return Err(planner.conflicts);
     }
-    let mut plan = planner.finish();
-    if !options.target.is_empty() {
-        target::narrow(&mut plan, desired, &options.target);
-    }
-    Ok(plan)
+    let walls = fencing::walls(&sides, &all, &planner.steps);
+    planner.fence(&walls.first);
+    planner.last_fence(&walls);
+    planner.held.retain(|held| target.keeps(held));
+    Ok(planner.finish())
+}
+
+/// The plan that only loads the table, and keeps it: as it is to be while nothing else changes.
+pub(crate) fn isolation(desired: &Desired, live: &Live) -> Plan {
+    let options = Options::default();
+    let all = AllWeighed::new();
+    let sides = Sides::new(desired, live, None, &options, &[]);
+    let mut planner = Planner::new(&sides, &all);
+    planner.fence(&fencing::standing(desired, live));
+    planner.finish()
 }
 
 /// The plan that deletes what was named. The table keeps every bridge that still stands.
-pub(crate) fn destruction(desired: &Desired, live: &Live, removal: removal::Removal<'_>) -> Plan {
+pub(crate) fn destruction(desired: &Desired, live: &Live, removal: Removal<'_>) -> Plan {
     let options = Options::default();
-    let mut planner = Planner::new(desired, live, None, &options);
+    let all = AllWeighed::new();
+    let sides = Sides::new(desired, live, None, &options, &[]);
+    let mut planner = Planner::new(&sides, &all);
+    planner.delete(&removal);
     planner.held = removal.held;
-    for found in &removal.delete {
-        planner.steps.push(Step::new(removal::action(found), Phase::Delete));
-    }
-    let going: BTreeSet<&Id> = removal.delete.iter().map(|found| &found.id).collect();
-    let stands = |bridge: &&String| {
-        let id = Id::global(Kind::Network, bridge.as_str());
-        live.found.contains_key(&id) && !going.contains(&id)
-    };
-    let gone: BTreeSet<&String> = desired.wall.bridges.keys().filter(|bridge| !stands(bridge)).collect();
-    if going.iter().any(|id| id.kind == Kind::Network)
-        && let Some(action) = fence::last_action(&desired.wall, &gone, &live.table)
-    {
-        planner.steps.push(Step::new(action, Phase::LastFence));
-        planner.keep(Phase::LastKeep, &fence::without(&desired.wall, &gone));
+    if planner.steps.iter().any(|step| step.action.id.kind == Kind::Network) {
+        let mut walls = fencing::walls(&sides, &all, &planner.steps);
+        let stands = |bridge: &String| live.found.contains_key(&Id::global(Kind::Network, bridge.as_str()));
+        let missing: BTreeSet<&String> = desired.wall.bridges.keys().filter(|bridge| !stands(bridge)).collect();
+        walls.last = fence::without(&walls.last, &missing);
+        planner.last_fence(&walls);
     }
     planner.finish()
 }
 
 struct Planner<'a> {
-    desired: &'a Desired,
-    live: &'a Live,
-    server: Option<&'a Server>,
-    options: &'a Options,
-    wanted: Vec<Wanted>,
+    sides: &'a Sides<'a>,
+    all: &'a AllWeighed<'a>,
     steps: Vec<Step>,
     held: Vec<Held>,
     conflicts: Vec<Conflict>,
     images: BTreeSet<Id>,
+    /// Who waits for what becomes of a thing.
+    heirs: BTreeMap<&'a Id, BTreeSet<Id>>,
     /// Machines that give up an address, and stand still until they get another one.
     released: BTreeSet<Id>,
     /// What keeps the table over a reboot, as it is after the steps so far.
@@ -108,26 +135,23 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    fn new(desired: &'a Desired, live: &'a Live, server: Option<&'a Server>, options: &'a Options) -> Self {
-        let wanted = RESOURCES.iter().flat_map(|resource| resource.wanted(desired)).collect();
+    fn new(sides: &'a Sides<'a>, all: &'a AllWeighed<'a>) -> Self {
         Self {
-            desired,
-            live,
-            server,
-            options,
-            wanted,
+            sides,
+            all,
             steps: Vec::new(),
             held: Vec::new(),
             conflicts: Vec::new(),
             images: BTreeSet::new(),
+            heirs: BTreeMap::new(),
             released: BTreeSet::new(),
-            keeping: live.keeping.clone(),
+            keeping: sides.live.keeping.clone(),
         }
     }
 
     /// The table first: it names interfaces, so it can stand before the bridges do.
-    fn fence(&mut self) {
-        match fence::action(&self.desired.wall, &self.live.table) {
+    fn fence(&mut self, wall: &Wall) {
+        match fence::action(wall, &self.sides.live.table) {
             fence::Step::Nothing => {}
             fence::Step::Load(action) => self.steps.push(Step::new(action, Phase::Fence)),
             fence::Step::Unknown { why, hint } => self.held.push(Held {
@@ -138,11 +162,20 @@ impl<'a> Planner<'a> {
                 message: format!("the isolation cannot be told: {why}; {hint}"),
             }),
         }
+        self.keep(Phase::Keep, wall);
+    }
+
+    fn last_fence(&mut self, walls: &Walls) {
+        if let Some(action) = fence::last_action(&walls.first, &walls.last, &self.sides.live.table) {
+            let needs = walls.movers.iter().cloned().collect();
+            self.steps.push(Step { needs, ..Step::new(action, Phase::LastFence) });
+            self.keep(Phase::LastKeep, &walls.last);
+        }
     }
 
     /// What brings the table back at the next boot; nothing where the table itself cannot be told.
     fn keep(&mut self, phase: Phase, wall: &Wall) {
-        if matches!(self.live.table, fence::Table::Known(_)) {
+        if matches!(self.sides.live.table, fence::Table::Known(_)) {
             let wanted = keep::wanted(wall);
             let actions = self.keeping.actions(wanted.as_deref());
             self.steps.extend(actions.into_iter().map(|action| Step::new(action, phase)));
@@ -151,22 +184,26 @@ impl<'a> Planner<'a> {
     }
 
     fn directories(&mut self) {
-        let missing = directory::wanted(self.desired).into_iter();
-        let missing = missing.filter(|(path, _)| !self.live.directories.contains(*path));
+        let missing = directory::wanted(self.sides.desired).into_iter();
+        let missing = missing.filter(|(path, _)| !self.sides.live.directories.contains(*path));
         self.steps.extend(missing.map(|(path, domain)| Step::new(directory::creation(path, domain), Phase::Make)));
     }
 
     fn thing(&mut self, wanted: &Wanted) {
-        let live = self.live;
-        match live.found.get(&wanted.id) {
-            None => self.create(wanted),
-            Some(found) => match &found.marks {
-                Some(marks) if marks.infra != self.desired.infra => self.conflicts.push(Conflict {
-                    message: format!("{} belongs to the infrastructure `{}`", wanted.id, marks.infra),
-                    help: format!("rename it in the file, or correct `project_name` (now `{}`)", self.desired.infra),
-                }),
-                _ => self.change(wanted, found),
-            },
+        let (all, desired) = (self.all, self.sides.desired);
+        match (self.sides.live.found.get(&wanted.id), all.get(&wanted.id)) {
+            (None, _) => self.create(wanted),
+            (Some(found), Some(weighed)) => self.change(wanted, found, weighed),
+            (Some(found), None) => self.conflicts.push(Conflict {
+                id: wanted.id.clone(),
+                domain: wanted.domain.clone(),
+                message: format!(
+                    "{} belongs to the infrastructure `{}`",
+                    wanted.id,
+                    found.marks.as_ref().map(|marks| marks.infra.as_str()).unwrap_or_default()
+                ),
+                help: format!("rename it in the file, or correct `project_name` (now `{}`)", desired.infra),
+            }),
         }
     }
 
@@ -181,15 +218,12 @@ impl<'a> Planner<'a> {
         }
         let resource = resource(&wanted.id).expect("only Incus objects are wanted");
         let action = Action {
-            id: wanted.id.clone(),
-            domain: wanted.domain.clone(),
             verb: Verb::Create,
             fields: birth::fields(wanted, self.usual(wanted)),
-            impact: Impact::Live,
             note: wanted.note.clone(),
             heavy,
-            calls: running::birth(wanted, resource, &self.desired.infra, start),
-            after: Vec::new(),
+            calls: running::birth(wanted, resource, &self.sides.desired.infra, start),
+            ..action(wanted)
         };
         self.steps.push(Step { needs, starts: start, ..Step::new(action, Phase::Make) });
         if wanted.instance.as_ref().is_some_and(|instance| instance.state == RunState::Frozen) {
@@ -198,86 +232,70 @@ impl<'a> Planner<'a> {
     }
 
     /// The `default` profile of an instance's project.
-    fn usual(&self, wanted: &Wanted) -> Option<&Wanted> {
+    fn usual(&self, wanted: &Wanted) -> Option<&'a Wanted> {
         let id = Id::within(Kind::Profile, &wanted.id.project, "default");
-        self.wanted.iter().find(|other| wanted.id.kind == Kind::Instance && other.id == id)
+        self.sides.wanted_of(&id).filter(|_| wanted.id.kind == Kind::Instance)
     }
 
     /// The image of a machine that is to be made; taken from the image repository, or fetched, where it is not here.
     fn image(&mut self, image: &str, vm: bool) -> Option<Id> {
-        let stored = self.desired.stored.get(&(image.to_owned(), vm));
+        let stored = self.sides.desired.stored.get(&(image.to_owned(), vm));
         if !image::is_remote(image) && stored.is_none() {
             return None;
         }
         let id = image::id(image, vm);
-        let here = self.server.is_some_and(|server| server.has_image(&image::local_name(image, vm)));
+        let here = self.sides.server.is_some_and(|server| server.has_image(&image::local_name(image, vm)));
         if !here && self.images.insert(id.clone()) {
-            let (note, call) = match stored {
-                Some(files) => ("from the image repository", image::import(files, image, vm)),
-                None => ("fetched once for all domains, kept up to date", image::fetch(image, vm)),
-            };
-            let action = Action {
-                id: id.clone(),
-                domain: String::new(),
-                verb: Verb::Create,
-                fields: Vec::new(),
-                impact: Impact::Live,
-                note: note.into(),
-                heavy: false,
-                calls: vec![call],
-                after: Vec::new(),
-            };
+            let action = image::creation(image, vm, stored.map(Vec::as_slice));
             self.steps.push(Step::new(action, Phase::Make));
         }
         Some(id)
     }
 
-    fn change(&mut self, wanted: &Wanted, found: &Found) {
-        let resource = resource(&wanted.id).expect("only Incus objects are wanted");
-        let users = Users { live: self.live, server: self.server, infra: &self.desired.infra };
-        let changes = users.weighed(wanted, difference::changes(wanted, found, resource, self.server));
-        let restarted = users.restarted(wanted, &changes);
-        let (now, held): (Vec<Change>, Vec<Change>) = changes.into_iter().partition(|change| match change.impact {
-            Impact::Live => true,
-            Impact::Restart => self.options.restart,
-            Impact::Rebuild(_) | Impact::Refused(_) => false,
-        });
-        self.conflicts.extend(held.iter().filter_map(|change| network::moved(wanted, change, &restarted)));
-        self.held.extend(difference::held(wanted, &held));
-        let marks = difference::marks(wanted, found, &self.desired.infra, &held);
-        let restarts = now.iter().any(|change| change.impact == Impact::Restart);
-        if !now.is_empty() || found.marks.as_ref() != Some(&marks) {
-            let pairs: Vec<_> = now.iter().map(|change| (change.key.clone(), change.after.clone())).collect();
-            let edit = fields::edit(&pairs, &marks);
-            let edits = exchange::edits(wanted, found, &now, edit, self.released.contains(&wanted.id));
-            let edits = edits.into_iter().map(|edit| resource.edit(&wanted.id, edit)).collect();
-            let restarted = if restarts { restarted } else { Vec::new() };
-            let mut calls = running::around(wanted, edits, &restarted, &self.released);
-            calls.extend(running::context_files(wanted, &now));
-            let verb = match &found.marks {
-                None if wanted.comes_with_project => Verb::Create,
-                None => Verb::Adopt,
-                Some(_) => Verb::Update,
-            };
-            let action = Action {
-                id: wanted.id.clone(),
-                domain: wanted.domain.clone(),
-                verb,
-                impact: difference::worst(now.iter().map(|change| &change.impact)),
-                note: note_of_change(verb, &now),
-                fields: now.iter().map(Change::field).collect(),
-                heavy: wanted.instance.as_ref().is_some_and(|instance| instance.vm),
-                calls,
-                after: Vec::new(),
-            };
-            let restarts = restarted.iter().map(|found| found.id.clone()).collect();
-            let starts = !restarted.is_empty();
-            self.steps.push(Step { needs: wanted.needs.clone(), starts, restarts, ..Step::new(action, Phase::Make) });
+    fn change(&mut self, wanted: &Wanted, found: &Found, weighed: &Weighed) {
+        let Weighed { now, late, held, .. } = weighed;
+        self.held.extend(difference::held(wanted, held));
+        let moved_along = || weigh::moved_along(self.sides, wanted);
+        self.conflicts.extend(held.iter().filter_map(|change| network::moved(wanted, change, &moved_along())));
+        if !now.is_empty() || (weighed.is_marked_anew && late.is_empty()) {
+            self.edit(wanted, found, now, &weighed.marks, Phase::Make);
         }
-        self.state(wanted, found, restarts);
+        if !late.is_empty() {
+            let marks = difference::marks(wanted, found, &self.sides.desired.infra, held);
+            self.edit(wanted, found, late, &marks, Phase::Late);
+        }
+        self.state(wanted, found);
     }
 
-    fn state(&mut self, wanted: &Wanted, found: &Found, restarted: bool) {
+    fn edit(&mut self, wanted: &Wanted, found: &Found, changes: &[Change], marks: &fields::Marks, phase: Phase) {
+        let resource = resource(&wanted.id).expect("only Incus objects are wanted");
+        let pairs: Vec<_> = changes.iter().map(|change| (change.key.clone(), change.after.clone())).collect();
+        let edit = fields::edit(&pairs, marks);
+        let edits = release::edits(wanted, found, changes, edit, self.released.contains(&wanted.id));
+        let mut calls: Vec<Call> = edits.into_iter().map(|edit| resource.edit(&wanted.id, edit)).collect();
+        calls.extend(running::context_files(wanted, changes));
+        let restarted = weigh::restarted(self.sides, wanted, changes);
+        let calls = running::around(wanted, calls, &restarted, &self.released);
+        let verb = match &found.marks {
+            None if wanted.comes_with_project => Verb::Create,
+            None => Verb::Adopt,
+            Some(_) => Verb::Update,
+        };
+        let action = Action {
+            verb,
+            impact: difference::worst(changes.iter().map(|change| &change.impact)),
+            note: note_of_change(verb, changes),
+            fields: changes.iter().map(Change::field).collect(),
+            calls,
+            ..action(wanted)
+        };
+        let restarts = restarted.iter().map(|found| found.id.clone()).collect();
+        let starts = !restarted.is_empty();
+        let (needs, serves) = (wanted.needs.clone(), self.heirs(&wanted.id));
+        self.steps.push(Step { needs, starts, restarts, serves, ..Step::new(action, phase) });
+    }
+
+    fn state(&mut self, wanted: &Wanted, found: &Found) {
         let (Some(instance), Some(stands)) = (&wanted.instance, &found.instance) else { return };
         if let Status::Other(status) = &stands.status {
             self.held.push(Held {
@@ -290,9 +308,7 @@ impl<'a> Planner<'a> {
                     found.id.name, found.id.project
                 ),
             });
-        } else if let Some(verb) = instance::run_state(instance, &stands.status)
-            && !(restarted && verb == Verb::Stop)
-        {
+        } else if let Some(verb) = instance::run_state(instance, &stands.status) {
             self.run(wanted, verb);
             if verb == Verb::Start && instance.state == RunState::Frozen {
                 self.run(wanted, Verb::Pause);
@@ -303,54 +319,71 @@ impl<'a> Planner<'a> {
     fn run(&mut self, wanted: &Wanted, verb: Verb) {
         let id = &wanted.id;
         let calls = match verb {
-            Verb::Stop => self.live.found.get(id).map(instance::Instances::stop).into_iter().collect(),
             Verb::Pause => vec![instance::Instances::pause(id)],
             Verb::Resume => vec![instance::Instances::resume(id)],
             // An earlier run that was cut off may have left it without its files.
-            _ => wanted.instance.iter().flat_map(|one| instance::Instances::start_with_files(id, one)).collect(),
-        };
-        let action = Action {
-            id: id.clone(),
-            domain: wanted.domain.clone(),
-            verb,
-            fields: Vec::new(),
-            impact: Impact::Live,
-            note: String::new(),
-            heavy: wanted.instance.as_ref().is_some_and(|instance| instance.vm),
-            calls,
-            after: Vec::new(),
+            _ if self.is_of_its_type(wanted) => {
+                wanted.instance.iter().flat_map(|one| instance::Instances::start_with_files(id, one)).collect()
+            }
+            _ => vec![instance::Instances::start(id)],
         };
         let mut needs = vec![id.clone()];
         needs.extend(wanted.needs.clone());
+        let action = Action { verb, calls, ..action(wanted) };
         self.steps.push(Step { needs, starts: matches!(verb, Verb::Start), ..Step::new(action, Phase::Run) });
+    }
+
+    /// Is the machine that stands no virtual machine where a container is wanted, or the other way round?
+    fn is_of_its_type(&self, wanted: &Wanted) -> bool {
+        let found = self.sides.live.found.get(&wanted.id);
+        found.is_none_or(|found| found.fields.get(&fields::Key::Type) == wanted.fields.get(&fields::Key::Type))
+    }
+
+    /// An address that one machine or bridge has and another one is to have is given up first.
+    fn release(&mut self, exchange: &Exchange<'_>) {
+        for (holder, release) in &exchange.releases {
+            self.released.extend(release.stands.then(|| (*holder).clone()));
+            let serves = release.takers.clone();
+            self.steps.push(Step { serves, ..Step::new(release.action(), Phase::Release) });
+        }
+    }
+
+    fn delete(&mut self, removal: &Removal<'_>) {
+        for found in &removal.delete {
+            let serves = self.heirs(&found.id);
+            self.steps.push(Step { serves, ..Step::new(removal::action(found), Phase::Delete) });
+        }
+    }
+
+    fn heirs(&self, id: &Id) -> BTreeSet<Id> {
+        self.heirs.get(id).cloned().unwrap_or_default()
     }
 
     fn finish(mut self) -> Plan {
         self.held.sort_by(|a, b| (&a.domain, &a.id, a.why).cmp(&(&b.domain, &b.id, b.why)));
-        Plan { actions: steps::in_order(&self.steps, self.live), held: self.held }
+        let before = steps::before(&self.steps, self.sides);
+        let actions = self.steps.into_iter().map(|step| step.action);
+        Plan { actions: order::sorted(actions.zip(before).collect()), held: self.held }
     }
+}
 
-    /// An address that one machine has and another one is to have is given up first.
-    fn addresses(&mut self, deleted: &[&Found]) {
-        let exchange = exchange::taken(&self.wanted, self.live, deleted, self.options.restart);
-        self.conflicts.extend(exchange.conflicts);
-        for (holder, release) in exchange.releases {
-            self.released.insert(holder.clone());
-            let action = release.action();
-            self.steps.push(Step { serves: release.takers, ..Step::new(action, Phase::Release) });
-        }
-    }
+/// Stops a machine that is not to run, before anything else is done to it: what waits for a restart need not wait then.
+fn stop(wanted: &Wanted, found: &Found) -> Step {
+    Step::new(Action { verb: Verb::Stop, calls: running::stop(found), ..action(wanted) }, Phase::Stop)
+}
 
-    fn delete(&mut self, deleted: &[&Found]) {
-        for found in deleted {
-            self.steps.push(Step::new(removal::action(found), Phase::Delete));
-        }
-        let gone = deleted.iter().filter(|found| found.id.kind == Kind::Network).map(|found| &found.id.name);
-        let gone = gone.collect();
-        if let Some(action) = fence::last_action(&self.desired.wall, &gone, &self.live.table) {
-            self.steps.push(Step::new(action, Phase::LastFence));
-            self.keep(Phase::LastKeep, &fence::without(&self.desired.wall, &gone));
-        }
+/// What all actions about a thing of the file have in common.
+fn action(wanted: &Wanted) -> Action {
+    Action {
+        id: wanted.id.clone(),
+        domain: wanted.domain.clone(),
+        verb: Verb::Update,
+        fields: Vec::new(),
+        impact: Impact::Live,
+        note: String::new(),
+        heavy: wanted.instance.as_ref().is_some_and(|instance| instance.vm),
+        calls: Vec::new(),
+        after: Vec::new(),
     }
 }
 

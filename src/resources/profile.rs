@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::fields::{self, Fields, Key, Marks};
-use super::{Found, Resource, Wanted, put_config, put_devices};
+use super::{Found, Resource, Wanted, needs_of, put_config, put_devices};
 use crate::incus::call::Call;
 use crate::incus::edit::Edit;
 use crate::incus::server::Server;
@@ -22,15 +22,12 @@ impl Resource for Profiles {
 
     fn found(&self, listed: &Value) -> Option<Found> {
         let (name, project) = (listed["name"].as_str()?, listed["project"].as_str()?);
-        if project == "default" {
-            return None;
-        }
         let fields = fields::listed(listed);
         let marks = Marks::read(listed);
         let protected = marks.as_ref().is_some_and(|marks| marks.protected);
-        let mut needs = vec![Id::global(Kind::Project, project)];
-        needs.extend(networks(&fields));
-        Some(Found { id: Id::within(Kind::Profile, project, name), marks, fields, protected, needs, instance: None })
+        let id = Id::within(Kind::Profile, project, name);
+        let needs = needs_of(&id, &fields);
+        Some(Found { id, marks, fields, protected, needs, instance: None })
     }
 
     fn wanted(&self, desired: &Desired) -> Vec<Wanted> {
@@ -63,22 +60,14 @@ impl Resource for Profiles {
     }
 }
 
-/// The bridges that the devices of a profile or instance are on; some of the names may be other interfaces of the host.
-pub(super) fn networks(fields: &Fields) -> impl Iterator<Item = Id> + '_ {
-    fields.iter().filter_map(|(key, value)| match key {
-        Key::Device(_, key) if key == "network" || key == "parent" => Some(Id::global(Kind::Network, value)),
-        _ => None,
-    })
-}
-
 fn wanted(domain: &Domain, profile: &Profile) -> Wanted {
     let mut fields = Fields::from([(Key::Description, profile.description.clone())]);
     put_config(&mut fields, &profile.config);
     put_devices(&mut fields, &profile.devices);
-    let mut needs = vec![Id::global(Kind::Project, &domain.project)];
-    needs.extend(networks(&fields));
+    let id = Id::within(Kind::Profile, &domain.project, &profile.name);
+    let needs = needs_of(&id, &fields);
     Wanted {
-        id: Id::within(Kind::Profile, &domain.project, &profile.name),
+        id,
         domain: domain.name.clone(),
         fields,
         at_birth: BTreeMap::new(),

@@ -68,6 +68,11 @@ fn id(zone: &str, name: &str) -> Id {
     Id::global(Kind::Record, format!("{zone}/{name}"))
 }
 
+/// The zone that it is in.
+pub(super) fn zone_of(id: &Id) -> Id {
+    Id::global(Kind::Zone, parts(id).0)
+}
+
 fn parts(id: &Id) -> (&str, &str) {
     id.name.split_once('/').expect("a record is called by its zone and its name")
 }

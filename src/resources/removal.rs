@@ -1,12 +1,13 @@
 //! What carries our mark and has left the file: shown, and deleted when that was asked for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::planner::Options;
-use super::{Found, Wanted, resource, target, volume};
+use super::sides::Sides;
+use super::target::Target;
+use super::weigh::{AllWeighed, after};
+use super::{Found, needs_of, resource, volume};
 use crate::incus::live::Live;
 use crate::plan::{Action, Held, Id, Impact, Kind, Verb, Why};
-use crate::resolve::desired::Desired;
 
 /// What goes, and what stays though it left the file.
 #[derive(Default)]
@@ -15,33 +16,21 @@ pub(crate) struct Removal<'a> {
     pub(crate) held: Vec<Held>,
 }
 
-impl Removal<'_> {
-    /// Does this stay as it always does: a volume with its data, and what of its project cannot go before it?
-    fn keeps(&self, found: &Found) -> bool {
-        let project = Id::global(Kind::Project, &found.id.project);
-        let kept = |id: &Id| self.held.iter().any(|held| held.why == Why::Kept && held.id == *id);
-        kept(&found.id) || goes_along(found) && kept(&project)
-    }
-}
-
-/// The orphans of an infrastructure. With `--prune` those of what was named go: that anything else waits for them, the
-/// table or a machine, is no reason to delete more.
-pub(crate) fn orphans<'a>(wanted: &[Wanted], desired: &Desired, live: &'a Live, options: &Options) -> Removal<'a> {
-    let wanted_ids: BTreeSet<&Id> = wanted.iter().map(|wanted| &wanted.id).collect();
+/// The orphans of an infrastructure; what something else still needs may be among those to be deleted. With `--prune`
+/// those of what was named go: that anything else waits for them is no reason to delete more.
+pub(super) fn orphans<'a>(sides: &Sides<'a>) -> Removal<'a> {
+    let (desired, target) = (sides.desired, Target::new(sides));
     let is_orphan = |found: &&Found| {
-        ours(found, &desired.infra) && !wanted_ids.contains(&found.id) && !desired.disabled.contains(&domain(found))
+        ours(found, &desired.infra)
+            && sides.wanted_of(&found.id).is_none()
+            && !desired.disabled.contains(&domain(found))
     };
-    let orphans: Vec<&Found> = live.found.values().filter(is_orphan).filter(|found| !goes_along(found)).collect();
-    let (volumes, orphans): (Vec<&Found>, Vec<&Found>) = orphans.into_iter().partition(|found| is_volume(found));
+    let orphans = sides.live.found.values().filter(is_orphan).filter(|found| !goes_along(found));
+    let (volumes, orphans): (Vec<&Found>, Vec<&Found>) = orphans.partition(|found| is_volume(found));
     let kept = volumes.into_iter().map(|volume| kept(volume, "not in the file; kept with its data"));
-    let goes = |found: &&Found| {
-        options.prune && !stays(found) && target::names(desired, &options.target, &domain(found), &found.id)
-    };
+    let goes = |found: &&Found| sides.options.prune && !stays(found) && target.names(&domain(found), &found.id);
     let (delete, stay): (Vec<&Found>, Vec<&Found>) = orphans.into_iter().partition(goes);
-    let mut removal = Removal { delete, held: kept.chain(stay.into_iter().map(not_pruned)).collect() };
-    still_needed(&mut removal, wanted, live);
-    removal.delete.sort_by_key(|found| std::cmp::Reverse((found.id.kind, found.id.clone())));
-    removal
+    Removal { delete, held: kept.chain(stay.into_iter().map(not_pruned)).collect() }
 }
 
 /// What a user named to be destroyed, of all that is ours: `pick` says which, `force` is the word for protected ones.
@@ -55,10 +44,32 @@ pub(crate) fn named<'a>(live: &'a Live, infra: &str, pick: impl Fn(&Found) -> bo
     let volumes = ours().filter(|found| is_volume(found)).filter(is_left_behind);
     let kept = volumes.map(|volume| kept(volume, "kept with its data"));
     let held = kept.chain(stay.into_iter().map(protected)).collect();
-    let mut removal = Removal { delete, held };
-    still_needed(&mut removal, &[], live);
-    removal.delete.sort_by_key(|found| std::cmp::Reverse((found.id.kind, found.id.clone())));
-    removal
+    let removal = Removal { delete, held };
+    let users = live.found.values().flat_map(|user| user.needs.iter().map(|need| (need.clone(), &user.id)));
+    removal.without_needed(&grouped(users))
+}
+
+/// Who needs what.
+type Users<'a> = BTreeMap<Id, Vec<&'a Id>>;
+
+fn grouped<'a>(pairs: impl Iterator<Item = (Id, &'a Id)>) -> Users<'a> {
+    let mut users = Users::new();
+    for (need, user) in pairs {
+        users.entry(need).or_default().push(user);
+    }
+    users
+}
+
+/// Who will need what, once the plan is done.
+pub(super) fn users_then<'a>(sides: &Sides<'a>, all: &AllWeighed<'_>) -> Users<'a> {
+    let standing = sides.live.found.values().flat_map(|found| {
+        let needs =
+            if all.contains_key(&found.id) { needs_of(&found.id, after(all, found)) } else { found.needs.clone() };
+        needs.into_iter().map(|need| (need, &found.id))
+    });
+    let new = sides.wanted.iter().filter(|wanted| !sides.live.found.contains_key(&wanted.id));
+    let new = new.flat_map(|wanted| wanted.needs.iter().map(|need| (need.clone(), &wanted.id)));
+    grouped(standing.chain(new))
 }
 
 fn ours(found: &Found, infra: &str) -> bool {
@@ -67,7 +78,11 @@ fn ours(found: &Found, infra: &str) -> bool {
 
 /// A project's `default` profile can be neither made nor deleted: it goes with its project.
 fn goes_along(found: &Found) -> bool {
-    found.id.kind == Kind::Profile && found.id.name == "default"
+    is_default_profile(&found.id)
+}
+
+fn is_default_profile(id: &Id) -> bool {
+    id.kind == Kind::Profile && id.name == "default"
 }
 
 fn is_volume(found: &Found) -> bool {
@@ -104,42 +119,59 @@ fn protected(found: &Found) -> Held {
     held(found, Why::Protected, format!("protected; `anklume destroy {name} --force` deletes it"))
 }
 
-/// Takes back every deletion of something that something else still needs, until nothing is left to take back: a
-/// machine that stays keeps its profiles, its bridge and its project.
-fn still_needed(removal: &mut Removal<'_>, wanted: &[Wanted], live: &Live) {
-    loop {
-        let going: BTreeSet<&Id> = removal.delete.iter().map(|found| &found.id).collect();
-        let user_of = |id: &Id| {
-            let stays = live.found.values().filter(|user| !going.contains(&user.id) && !goes_with(user, &going));
-            let users = stays.filter(|user| match wanted.iter().find(|wanted| wanted.id == user.id) {
-                Some(wanted) => wanted.needs.contains(id),
-                None => user.needs.contains(id),
-            });
-            // Rather one that need not stay.
-            users.min_by_key(|user| removal.keeps(user))
-        };
-        let (stay, go): (Vec<_>, Vec<_>) =
-            removal.delete.iter().map(|found| (*found, user_of(&found.id))).partition(|(_, user)| user.is_some());
-        if stay.is_empty() {
-            return;
+impl Removal<'_> {
+    /// Takes back every deletion of something that something else still needs, until nothing is left to take back: a
+    /// machine that stays keeps its profiles, its bridge and its project.
+    pub(super) fn without_needed(mut self, users: &Users<'_>) -> Self {
+        loop {
+            let going: BTreeSet<&Id> = self.delete.iter().map(|found| &found.id).collect();
+            let stays = |user: &&&Id| !going.contains(*user) && !goes_with(user, &going);
+            let reasons: BTreeMap<&Id, Why> = self.held.iter().map(|held| (&held.id, held.why)).collect();
+            let user_of = |found: &Found| {
+                let staying = users.get(&found.id).into_iter().flatten().filter(stays);
+                // Rather one that need not stay.
+                staying.min_by_key(|user| is_kept(user, &reasons))
+            };
+            let (go, stay): (Vec<_>, Vec<_>) = self.delete.iter().copied().partition(|found| user_of(found).is_none());
+            let needed = |found: &&Found| user_of(found).map(|user| still_needed(found, user, reason(user, &reasons)));
+            let held: Vec<Held> = stay.iter().filter_map(needed).collect();
+            self.held.extend(held);
+            self.delete = go;
+            if stay.is_empty() {
+                self.delete.sort_by_key(|found| std::cmp::Reverse((found.id.kind, found.id.clone())));
+                return self;
+            }
         }
-        let stay = stay.into_iter().filter_map(|(found, user)| user.map(|user| (found, user)));
-        let held = stay.map(|(found, user)| {
-            // It stays for the same reason as the one that needs it, where that one left the file too.
-            let of_user = removal.held.iter().find(|held| held.id == user.id).map(|held| held.why);
-            let why = of_user.filter(|why| *why == Why::Protected);
-            let why = why.unwrap_or(if removal.keeps(user) { Why::Kept } else { Why::Refused });
-            held(found, why, format!("still needed by {}", user.id))
-        });
-        let held: Vec<Held> = held.collect();
-        removal.held.extend(held);
-        removal.delete = go.into_iter().map(|(found, _)| found).collect();
     }
 }
 
+/// Does this stay as it always does: a volume with its data, and what of its project cannot go before it?
+fn is_kept(id: &Id, reasons: &BTreeMap<&Id, Why>) -> bool {
+    let kept = |id: &Id| reasons.get(id) == Some(&Why::Kept);
+    kept(id) || is_default_profile(id) && kept(&Id::global(Kind::Project, &id.project))
+}
+
+/// What is needed stays for the same reason as the one that needs it, where that one left the file too.
+fn reason(user: &Id, reasons: &BTreeMap<&Id, Why>) -> Why {
+    match reasons.get(user) {
+        Some(Why::Protected) => Why::Protected,
+        _ if is_kept(user, reasons) => Why::Kept,
+        _ => Why::Refused,
+    }
+}
+
+fn still_needed(found: &Found, user: &Id, why: Why) -> Held {
+    // A bridge is no project's: say whose machine it is.
+    let place = match (found.id.kind, user.kind) {
+        (Kind::Network, Kind::Instance) => format!(" of {}", user.project),
+        _ => String::new(),
+    };
+    held(found, why, format!("still needed by {user}{place}"))
+}
+
 /// The `default` profile of a project that goes.
-fn goes_with(found: &Found, going: &BTreeSet<&Id>) -> bool {
-    goes_along(found) && going.contains(&Id::global(Kind::Project, &found.id.project))
+fn goes_with(id: &Id, going: &BTreeSet<&Id>) -> bool {
+    is_default_profile(id) && going.contains(&Id::global(Kind::Project, &id.project))
 }
 
 /// The action that deletes one.
@@ -161,7 +193,9 @@ pub(crate) fn action(found: &Found) -> Action {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resolve::desired::Desired;
     use crate::resources::fields::Marks;
+    use crate::resources::planner::Options;
     use crate::resources::{FoundInstance, Status};
 
     fn found(id: Id, needs: &[Id]) -> Found {
@@ -194,7 +228,7 @@ mod tests {
     /// A domain with one machine, whose volume holds data, and a bridge that the project's `default` profile needs.
     fn live() -> Live {
         let mut machine = found(dev(), &[project(), bridge(), volume()]);
-        machine.instance = Some(FoundInstance { vm: false, root_pool: None, status: Status::Running });
+        machine.instance = Some(FoundInstance { vm: false, status: Status::Running });
         let profile = Id::within(Kind::Profile, "pro", "default");
         let all = [
             found(project(), &[]),
@@ -206,43 +240,49 @@ mod tests {
         Live { found: all.into_iter().map(|found| (found.id.clone(), found)).collect(), ..Live::empty() }
     }
 
-    fn deleted(removal: &Removal<'_>) -> Vec<Id> {
-        removal.delete.iter().map(|found| found.id.clone()).collect()
+    /// What is deleted, and what is not.
+    type Told = (Vec<Id>, Vec<Held>);
+
+    fn told(removal: Removal<'_>) -> Told {
+        let mut held = removal.held;
+        held.sort_by(|a, b| a.id.cmp(&b.id));
+        (removal.delete.iter().map(|found| found.id.clone()).collect(), held)
     }
 
-    fn held(removal: &Removal<'_>) -> Vec<(Id, Why)> {
-        let mut held: Vec<_> = removal.held.iter().map(|held| (held.id.clone(), held.why)).collect();
-        held.sort();
-        held
-    }
-
-    fn pruned(live: &Live, prune: bool) -> Removal<'_> {
+    fn pruned(live: &Live, prune: bool) -> Told {
         targeted(live, prune, &[])
     }
 
-    fn targeted<'a>(live: &'a Live, prune: bool, target: &[&str]) -> Removal<'a> {
+    fn targeted(live: &Live, prune: bool, target: &[&str]) -> Told {
         let desired = Desired { infra: "home".into(), ..Desired::default() };
         let target = target.iter().map(ToString::to_string).collect();
-        orphans(&[], &desired, live, &Options { prune, target, ..Options::default() })
+        let options = Options { prune, target, ..Options::default() };
+        let sides = Sides::new(&desired, live, None, &options, &[]);
+        let removal = orphans(&sides);
+        told(removal.without_needed(&users_then(&sides, &AllWeighed::new())))
+    }
+
+    fn reasons(held: &[Held]) -> Vec<(Id, Why)> {
+        held.iter().map(|held| (held.id.clone(), held.why)).collect()
     }
 
     #[test]
     fn only_what_was_named_is_pruned() {
         let mut live = live();
         live.found.remove(&volume());
-        assert_eq!(deleted(&targeted(&live, true, &["perso"])), []);
-        assert_eq!(deleted(&targeted(&live, true, &["pro-dev"])), [dev()]);
-        assert_eq!(deleted(&targeted(&live, true, &["perso", "pro"])), [dev(), bridge(), project()]);
+        assert_eq!(targeted(&live, true, &["perso"]).0, []);
+        assert_eq!(targeted(&live, true, &["pro-dev"]).0, [dev()]);
+        assert_eq!(targeted(&live, true, &["perso", "pro"]).0, [dev(), bridge(), project()]);
     }
 
     #[test]
     fn a_volume_stays_and_its_project_and_bridge_with_it() {
         let live = live();
         let all_kept = [(project(), Why::Kept), (bridge(), Why::Kept), (volume(), Why::Kept)];
-        for removal in [pruned(&live, true), named(&live, "home", |_| true, true)] {
-            assert_eq!((deleted(&removal), held(&removal)), (vec![dev()], all_kept.to_vec()));
+        for (deleted, held) in [pruned(&live, true), told(named(&live, "home", |_| true, true))] {
+            assert_eq!((deleted, reasons(&held)), (vec![dev()], all_kept.to_vec()));
         }
-        let told = &pruned(&live, false).held;
+        let (_, told) = pruned(&live, false);
         let of_volume = told.iter().find(|held| held.id == volume()).unwrap();
         assert_eq!(
             of_volume.message,
@@ -256,27 +296,24 @@ mod tests {
         let mut acl = found(Id::global(Kind::Acl, "net-pro"), &[]);
         acl.protected = true;
         live.found = [(acl.id.clone(), acl)].into();
-        assert_eq!(deleted(&pruned(&live, true)).len(), 1);
-        assert_eq!(held(&pruned(&live, false))[0].1, Why::Orphan);
-        assert_eq!(
-            held(&named(&live, "home", |_| true, false))[0].1,
-            Why::Protected,
-            "but not by a word for everything"
-        );
+        assert_eq!(pruned(&live, true).0.len(), 1);
+        assert_eq!(pruned(&live, false).1[0].why, Why::Orphan);
+        let (_, held) = told(named(&live, "home", |_| true, false));
+        assert_eq!(held[0].why, Why::Protected, "but not by a word for everything");
     }
 
     #[test]
     fn without_a_volume_the_whole_domain_goes() {
         let mut live = live();
         live.found.remove(&volume());
-        assert_eq!(deleted(&pruned(&live, true)), [dev(), bridge(), project()]);
+        assert_eq!(pruned(&live, true).0, [dev(), bridge(), project()]);
     }
 
     #[test]
     fn whoever_deletes_a_machine_is_told_of_the_volume_it_leaves() {
         let live = live();
-        let removal = named(&live, "home", |found| found.id == dev(), false);
-        assert_eq!((deleted(&removal), held(&removal)), (vec![dev()], vec![(volume(), Why::Kept)]));
+        let (deleted, held) = told(named(&live, "home", |found| found.id == dev(), false));
+        assert_eq!((deleted, reasons(&held)), (vec![dev()], vec![(volume(), Why::Kept)]));
     }
 
     #[test]
@@ -284,9 +321,9 @@ mod tests {
         let mut live = live();
         live.found.remove(&volume());
         live.found.get_mut(&dev()).unwrap().protected = true;
-        let removal = pruned(&live, true);
-        assert_eq!(deleted(&removal), []);
-        assert!(removal.held.iter().all(|held| held.why == Why::Protected), "{:?}", removal.held);
+        let (deleted, held) = pruned(&live, true);
+        assert_eq!(deleted, []);
+        assert!(held.iter().all(|held| held.why == Why::Protected), "{held:?}");
     }
 
     #[test]
@@ -295,8 +332,8 @@ mod tests {
         let mut other = found(Id::within(Kind::Instance, "pro", "pet"), &[project()]);
         other.marks = None;
         live.found.insert(other.id.clone(), other);
-        let removal = pruned(&live, true);
-        let of_project = removal.held.iter().find(|held| held.id == project()).unwrap();
+        let (_, held) = pruned(&live, true);
+        let of_project = held.iter().find(|held| held.id == project()).unwrap();
         assert_eq!((of_project.why, of_project.message.as_str()), (Why::Refused, "still needed by instance pet"));
     }
 }

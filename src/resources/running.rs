@@ -1,48 +1,86 @@
 //! The calls around what a machine is when it runs: its first start, and changes that it has to restart for.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::difference::Change;
-use super::exchange;
-use super::fields::Key;
-use super::instance::Instances;
-use super::{Found, Resource, Wanted};
+use super::fields::{Fields, Key};
+use super::instance::{self, Instances};
+use super::{Found, Resource, Status, Wanted};
 use crate::incus::call::Call;
-use crate::infra::model::RunState;
-use crate::plan::Id;
+use crate::incus::edit::Edit;
+use crate::incus::live::Live;
+use crate::plan::{Id, Verb};
 use crate::resolve::context::PREFIX;
+use crate::resolve::desired::Desired;
 
 /// Stop, change, start: also for containers, which take most changes running, so that a run that is cut off
 /// leaves either nothing changed or a stopped machine that the next plan starts. A machine in `released` stands still
 /// already, and starts with the change of its own.
 pub(super) fn around(wanted: &Wanted, edits: Vec<Call>, restarted: &[&Found], released: &BTreeSet<Id>) -> Vec<Call> {
-    let stays_down = wanted.instance.as_ref().is_some_and(|instance| instance.state == RunState::Stopped);
-    // A machine with a static address on a bridge that moves restarts when it gets another one.
-    let waits = |found: &&&Found| {
-        (released.contains(&found.id) && found.id != wanted.id) || exchange::has_seat_on(found, &wanted.id)
-    };
-    let restarted: Vec<&Found> = restarted.iter().filter(|found| !waits(found)).copied().collect();
-    let stands = |found: &&&Found| released.contains(&found.id) || found.is_ephemeral();
-    let mut calls: Vec<Call> =
-        restarted.iter().filter(|found| !stands(found)).map(|found| Instances::stop(found)).collect();
+    let stands = |found: &Found| released.contains(&found.id);
+    let mut calls = Vec::new();
+    let restarted: Vec<&Found> =
+        restarted.iter().filter(|found| !stands(found) || found.id == wanted.id).copied().collect();
+    for found in restarted.iter().filter(|found| !stands(found)) {
+        calls.extend(found.is_ephemeral().then(|| make_ephemeral(&found.id, false)));
+        calls.push(Instances::stop(found));
+    }
     calls.extend(edits);
-    for found in restarted.iter().filter(|_| !stays_down) {
-        calls.extend(again(found));
+    for found in restarted {
+        calls.push(Instances::start(&found.id).always());
+        calls.extend(found.is_frozen().then(|| Instances::pause(&found.id).always()));
+        // Its own change says whether it still is to be one.
+        let fields = if found.id == wanted.id { &wanted.fields } else { &found.fields };
+        let again = found.is_ephemeral() && is_ephemeral(fields);
+        calls.extend(again.then(|| make_ephemeral(&found.id, true).always()));
     }
     calls
 }
 
-/// The calls after which a machine runs, or is frozen, as it was. An ephemeral one was not stopped: it would be gone.
-fn again(found: &Found) -> Vec<Call> {
-    let mut calls = match (found.is_ephemeral(), found.is_frozen()) {
-        (false, _) => vec![Instances::start(&found.id).always()],
-        (true, false) => vec![Instances::restart(&found.id)],
-        (true, true) => vec![Instances::resume(&found.id), Instances::restart(&found.id)],
+/// A machine that the file does not let run any longer.
+pub(super) type ToStop<'a> = (&'a Wanted, &'a Found);
+
+/// The machines that run, or are paused, and are to be stopped.
+pub(super) fn to_stop<'a>(desired: &Desired, live: &'a Live, wanted: &'a [Wanted]) -> Vec<ToStop<'a>> {
+    let pairs = wanted.iter().filter_map(|wanted| Some((wanted, live.found.get(&wanted.id)?)));
+    let stops = |(wanted, found): &ToStop<'_>| {
+        let (Some(instance), Some(stands)) = (&wanted.instance, &found.instance) else { return false };
+        let is_anothers = found.marks.as_ref().is_some_and(|marks| marks.infra != desired.infra);
+        !is_anothers && instance::run_state(instance, &stands.status) == Some(Verb::Stop)
     };
-    if found.is_frozen() {
-        calls.push(Instances::pause(&found.id).always());
+    pairs.filter(stops).collect()
+}
+
+/// The host once those are stopped.
+pub(super) fn stopped<'a>(live: &'a Live, stops: &[ToStop<'_>]) -> Cow<'a, Live> {
+    let mut live = Cow::Borrowed(live);
+    for (wanted, _) in stops {
+        let found = live.to_mut().found.get_mut(&wanted.id);
+        if let Some(instance) = found.and_then(|found| found.instance.as_mut()) {
+            instance.status = Status::Stopped;
+        }
     }
-    calls
+    live
+}
+
+/// Stops a machine that is to stay.
+pub(super) fn stop(found: &Found) -> Vec<Call> {
+    let stop = Instances::stop(found);
+    if found.is_ephemeral() {
+        vec![make_ephemeral(&found.id, false), stop, make_ephemeral(&found.id, true).always()]
+    } else {
+        vec![stop]
+    }
+}
+
+pub(super) fn is_ephemeral(fields: &Fields) -> bool {
+    fields.get(&Key::Ephemeral).is_some_and(|value| value == "true")
+}
+
+/// An ephemeral machine is gone once it has stopped: one that is to come back is none meanwhile.
+pub(super) fn make_ephemeral(id: &Id, ephemeral: bool) -> Call {
+    Instances.edit(id, Edit { ephemeral: Some(ephemeral), ..Edit::default() })
 }
 
 /// One call makes it; but a machine that is to find files in it is started after they are there.
@@ -66,7 +104,6 @@ pub(super) fn context_files(wanted: &Wanted, now: &[Change]) -> Vec<Call> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::incus::edit::Edit;
     use serde_json::json;
 
     fn machine(status: &str, ephemeral: bool) -> Found {
@@ -106,8 +143,11 @@ mod tests {
     }
 
     #[test]
-    fn an_ephemeral_machine_is_never_stopped() {
-        assert_eq!(calls(&machine("Running", true), false), ["config", "restart"]);
-        assert_eq!(calls(&machine("Frozen", true), false), ["config", "resume", "restart", "pause"]);
+    fn an_ephemeral_machine_is_none_while_it_stops_and_starts() {
+        let ephemeral = machine("Running", true);
+        assert_eq!(calls(&ephemeral, false), ["config", "stop", "config", "start", "config"]);
+        let stop = stop(&ephemeral);
+        assert_eq!(stop.iter().map(|call| call.args[0].as_str()).collect::<Vec<_>>(), ["config", "stop", "config"]);
+        assert!(stop[2].always, "also when it does not stop");
     }
 }

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::order::{self, Node};
-use crate::incus::live::Live;
+use super::sides::Sides;
 use crate::plan::{Action, Id, Kind, Verb};
 
 /// What a step is for, as far as its order goes.
@@ -13,14 +12,18 @@ pub(crate) enum Phase {
     Fence,
     /// What keeps the table over a reboot, once the kernel has taken it.
     Keep,
+    /// A machine that is not to run stops.
+    Stop,
     /// An address is given up.
     Release,
     /// Something is created or changed.
     Make,
-    /// A machine starts, stops, freezes.
+    /// A machine starts or freezes.
     Run,
+    /// Something is taken away from what stays, once nothing needs it any more.
+    Late,
     Delete,
-    /// The table without what was deleted.
+    /// The table as it is to be when all else is done.
     LastFence,
     /// What keeps that one.
     LastKeep,
@@ -36,7 +39,7 @@ pub(crate) struct Step {
     pub(crate) starts: bool,
     /// Running machines it stops and starts: no two of those at once.
     pub(crate) restarts: Vec<Id>,
-    /// Machines that get what it releases.
+    /// Who gets the name or the address that it gives up.
     pub(crate) serves: BTreeSet<Id>,
 }
 
@@ -47,170 +50,185 @@ impl Step {
     }
 }
 
-/// The actions in an order in which they can be run.
-pub(crate) fn in_order(steps: &[Step], live: &Live) -> Vec<Action> {
-    let sieve = Sieve::new(steps, live);
-    let nodes = steps.iter().enumerate();
-    order::sorted(nodes.map(|(at, step)| Node { action: step.action.clone(), before: sieve.before(at) }).collect())
+/// What comes before each step, by place.
+pub(super) fn before(steps: &[Step], sides: &Sides<'_>) -> Vec<BTreeSet<usize>> {
+    let sieve = Sieve::new(steps, sides);
+    (0..steps.len()).map(|at| sieve.before(at)).collect()
 }
 
 /// Finds what comes before a step. Steps are looked up by what they are for, so that a thousand machines do not mean
 /// a million comparisons.
 struct Sieve<'a> {
     steps: &'a [Step],
-    /// The steps that make, change or start a thing.
+    sides: &'a Sides<'a>,
+    /// The steps of a thing.
     of_thing: BTreeMap<&'a Id, Vec<usize>>,
+    /// The steps that need a thing.
+    needing: BTreeMap<&'a Id, Vec<usize>>,
+    /// The steps that leave something to a thing.
+    serving: BTreeMap<&'a Id, Vec<usize>>,
+    /// The steps that restart a machine.
+    restarting: BTreeMap<&'a Id, Vec<usize>>,
+    /// The steps that load the table first.
     fences: Vec<usize>,
-    releases: Vec<usize>,
-    deletions: Vec<usize>,
-    last_fences: Vec<usize>,
-    restarting: Vec<usize>,
-    /// What stands and needs a thing.
-    users: BTreeMap<&'a Id, Vec<&'a Id>>,
 }
 
 impl<'a> Sieve<'a> {
-    fn new(steps: &'a [Step], live: &'a Live) -> Self {
-        let of = |phase: Phase| (0..steps.len()).filter(move |at| steps[*at].phase == phase).collect::<Vec<_>>();
-        let mut of_thing: BTreeMap<&Id, Vec<usize>> = BTreeMap::new();
-        for (at, step) in steps.iter().enumerate() {
-            of_thing.entry(&step.action.id).or_default().push(at);
-        }
-        let mut users: BTreeMap<&Id, Vec<&Id>> = BTreeMap::new();
-        for found in live.found.values() {
-            for need in &found.needs {
-                users.entry(need).or_default().push(&found.id);
-            }
-        }
+    fn new(steps: &'a [Step], sides: &'a Sides<'a>) -> Self {
         Self {
             steps,
-            of_thing,
-            fences: of(Phase::Fence),
-            releases: of(Phase::Release),
-            deletions: of(Phase::Delete),
-            last_fences: of(Phase::LastFence),
-            restarting: (0..steps.len()).filter(|at| !steps[*at].restarts.is_empty()).collect(),
-            users,
+            sides,
+            of_thing: by(steps, |step| vec![&step.action.id]),
+            needing: by(steps, |step| step.needs.iter().collect()),
+            serving: by(steps, |step| step.serves.iter().collect()),
+            restarting: by(steps, |step| step.restarts.iter().collect()),
+            fences: (0..steps.len()).filter(|at| steps[*at].phase == Phase::Fence).collect(),
         }
     }
 
     fn before(&self, at: usize) -> BTreeSet<usize> {
-        let mut before = match self.steps[at].phase {
+        let step = &self.steps[at];
+        let mut before: BTreeSet<usize> = match step.phase {
             Phase::Fence => self.unkeeping(Phase::Keep).collect(),
-            Phase::Keep => self.before_keeping(at, &self.fences),
-            Phase::LastKeep => self.before_keeping(at, &self.last_fences),
+            Phase::Keep => self.before_keeping(at, Phase::Fence),
+            Phase::LastKeep => self.before_keeping(at, Phase::LastFence),
+            Phase::Stop => BTreeSet::new(),
             Phase::Release | Phase::Make | Phase::Run => self.before_making(at),
-            Phase::Delete => self.before_deleting(&self.steps[at].action.id),
-            Phase::LastFence => self.before_last_fence(),
+            Phase::Late => self.before_taking_away(step),
+            Phase::Delete => self.before_deleting(&step.action.id),
+            Phase::LastFence => self.before_last(step),
         };
+        before.extend(self.stops(&step.action.id));
+        // No two restarts of one machine at once.
+        let restarts = step.restarts.iter().flat_map(|id| at_or_none(&self.restarting, id));
+        before.extend(restarts.filter(|other| *other < at));
+        if step.starts {
+            before.extend(&self.fences);
+        }
         before.remove(&at);
         before
     }
 
+    fn in_phase(&self, phase: Phase) -> impl Iterator<Item = usize> + '_ {
+        (0..self.steps.len()).filter(move |at| self.steps[*at].phase == phase)
+    }
+
+    /// The steps of a thing that are in one of these phases.
+    fn of(&self, id: &Id, phases: &'static [Phase]) -> impl Iterator<Item = usize> + '_ {
+        at_or_none(&self.of_thing, id).filter(|at| phases.contains(&self.steps[*at].phase))
+    }
+
     fn before_making(&self, at: usize) -> BTreeSet<usize> {
         let step = &self.steps[at];
+        let id = &step.action.id;
         let mut before: BTreeSet<usize> = BTreeSet::new();
-        for need in step.needs.iter().filter(|need| !(is_profile_update(step) && self.moves(need))) {
-            before.extend(self.making(need).filter(|other| *other != at));
-        }
-        if moves(step) {
-            // Incus looks at every machine of a profile that is edited: none may have an address of another network.
-            let updates = (0..self.steps.len()).filter(|other| is_profile_update(&self.steps[*other]));
-            before.extend(updates.filter(|other| self.steps[*other].action.domain == step.action.domain));
-        }
-        if step.starts {
-            before.extend(&self.fences);
+        for need in &step.needs {
+            before.extend(self.of(need, &[Phase::Make, Phase::Release]));
+            // A new machine on a root disk of a profile would keep it there.
+            let last = self.of(need, &[Phase::Late]);
+            before.extend(last.filter(|_| step.action.verb == Verb::Create && need.kind == Kind::Profile));
         }
         if step.phase == Phase::Make {
-            let id = &step.action.id;
-            let for_it =
-                |other: &&usize| self.steps[**other].serves.contains(id) || self.steps[**other].action.id == *id;
-            before.extend(self.releases.iter().filter(for_it));
-            before.extend(self.deletions.iter().filter(|other| frees_address(&self.steps[**other], step)));
+            before.extend(self.of(id, &[Phase::Release]));
+            before.extend(at_or_none(&self.serving, id));
+            // A change reaches the machines that are deleted too, as long as they are there.
+            before.extend(self.deletions_of_machines(id));
+            // Those in a project count for its limits.
+            let project = Id::global(Kind::Project, &id.project);
+            before.extend(self.deletions_of_machines(&project).filter(|_| id.kind == Kind::Instance));
         }
         if step.phase == Phase::Run {
             // A machine is started, then frozen.
-            let earlier = self.of_thing[&step.action.id].iter().filter(|other| **other < at);
-            before.extend(earlier.filter(|other| self.steps[**other].phase == Phase::Run));
-        }
-        let shares = |other: &&usize| self.steps[**other].restarts.iter().any(|id| step.restarts.contains(id));
-        before.extend(self.restarting.iter().filter(|other| **other < at).filter(shares));
-        before
-    }
-
-    /// Nothing is kept that the kernel did not take; the file first, then the service that loads it. But a table that
-    /// goes is kept no longer before it goes: whoever watches it would restore it.
-    fn before_keeping(&self, at: usize, fences: &[usize]) -> BTreeSet<usize> {
-        let earlier = |other: &usize| matches!(self.steps[*other].phase, Phase::Keep | Phase::LastKeep);
-        let mut before: BTreeSet<usize> = (0..at).filter(earlier).collect();
-        match (self.steps[at].action.verb, self.steps[at].phase) {
-            (Verb::Delete, Phase::LastKeep) => before.extend(self.network_deletions()),
-            (Verb::Delete, _) => {}
-            _ => before.extend(fences),
+            before.extend(self.of(id, &[Phase::Run]).filter(|other| *other < at));
+            before.extend(at_or_none(&self.restarting, id));
         }
         before
     }
 
-    /// Never before the first one: that would bring back the bridges that are gone.
-    fn before_last_fence(&self) -> BTreeSet<usize> {
-        let before = self.network_deletions().chain(self.unkeeping(Phase::LastKeep));
-        before.chain(self.fences.iter().copied()).collect()
-    }
-
-    /// The steps that keep the table no longer.
-    fn unkeeping(&self, phase: Phase) -> impl Iterator<Item = usize> + '_ {
-        let unkeeps = move |step: &Step| step.phase == phase && step.action.verb == Verb::Delete;
-        (0..self.steps.len()).filter(move |at| unkeeps(&self.steps[*at]))
-    }
-
-    fn network_deletions(&self) -> impl Iterator<Item = usize> + '_ {
-        self.deletions.iter().copied().filter(|at| self.is_network(*at))
+    /// Whatever uses the thing has changed; what is new in a project keeps its limits too.
+    fn before_taking_away(&self, step: &Step) -> BTreeSet<usize> {
+        let id = &step.action.id;
+        let mut before: BTreeSet<usize> = self.of(id, &[Phase::Make]).collect();
+        for user in self.users(id) {
+            before.extend(self.of(user, &[Phase::Make]));
+        }
+        before.extend(self.deletions_of_machines(id));
+        let making = |at: &usize| id.kind == Kind::Project && self.steps[*at].phase == Phase::Make;
+        before.extend(at_or_none(&self.needing, id).filter(making));
+        before
     }
 
     /// What stands and needs it goes first, or is first changed to need it no longer.
     fn before_deleting(&self, id: &Id) -> BTreeSet<usize> {
-        let mut before = BTreeSet::new();
-        for user in self.users.get(id).into_iter().flatten() {
-            before.extend(self.of_thing.get(user).into_iter().flatten());
+        let mut before: BTreeSet<usize> = self.of(id, &[Phase::Release]).collect();
+        for user in self.users(id) {
+            before.extend(at_or_none(&self.of_thing, user));
             if user.kind == Kind::Profile && user.name == "default" {
                 // It cannot be deleted, it goes with its project.
-                let project = Id::global(Kind::Project, &user.project);
-                let deletion = |at: &&usize| self.steps[**at].phase == Phase::Delete;
-                before.extend(self.of_thing.get(&project).into_iter().flatten().filter(deletion));
+                before.extend(self.of(&Id::global(Kind::Project, &user.project), &[Phase::Delete]));
             }
         }
         before
     }
 
-    /// Is this a bridge that gets another network?
-    fn moves(&self, id: &Id) -> bool {
-        self.of_thing.get(id).into_iter().flatten().any(|at| moves(&self.steps[*at]))
+    /// Bridges are gone, and machines have the addresses that it opens. Never before the first table: that would bring
+    /// back the bridges that are gone.
+    fn before_last(&self, step: &Step) -> BTreeSet<usize> {
+        let moved = step.needs.iter().flat_map(|id| self.of(id, &[Phase::Make, Phase::Release, Phase::Delete]));
+        let before = self.network_deletions().chain(moved).chain(self.fences.iter().copied());
+        before.chain(self.unkeeping(Phase::LastKeep)).collect()
     }
 
-    /// The steps that make a thing, or change it.
-    fn making(&self, id: &Id) -> impl Iterator<Item = usize> + '_ {
-        let steps = self.of_thing.get(id).into_iter().flatten().copied();
-        steps.filter(|at| matches!(self.steps[*at].phase, Phase::Make | Phase::Release))
+    /// Nothing is kept that the kernel did not take; the file first, then the service that loads it. But a table that
+    /// goes is kept no longer before it goes: whoever watches it would restore it.
+    fn before_keeping(&self, at: usize, fence: Phase) -> BTreeSet<usize> {
+        let is_earlier = |other: &usize| matches!(self.steps[*other].phase, Phase::Keep | Phase::LastKeep);
+        let mut before: BTreeSet<usize> = (0..at).filter(is_earlier).collect();
+        match (self.steps[at].action.verb, self.steps[at].phase) {
+            (Verb::Delete, Phase::LastKeep) => before.extend(self.network_deletions()),
+            (Verb::Delete, _) => {}
+            _ => before.extend(self.in_phase(fence)),
+        }
+        before
     }
 
-    fn is_network(&self, at: usize) -> bool {
-        self.steps[at].action.id.kind == Kind::Network
+    /// The steps that keep the table no longer.
+    fn unkeeping(&self, phase: Phase) -> impl Iterator<Item = usize> + '_ {
+        self.in_phase(phase).filter(|at| self.steps[*at].action.verb == Verb::Delete)
+    }
+
+    fn network_deletions(&self) -> impl Iterator<Item = usize> + '_ {
+        self.in_phase(Phase::Delete).filter(|at| self.steps[*at].action.id.kind == Kind::Network)
+    }
+
+    /// The steps that stop the machine, or those that use it.
+    fn stops(&self, id: &Id) -> BTreeSet<usize> {
+        let users = || self.users(id).filter(|_| id.kind != Kind::Project);
+        let each = users().flat_map(|user| self.users(user)).chain(users()).chain([id]);
+        each.flat_map(|user| self.of(user, &[Phase::Stop])).collect()
+    }
+
+    /// The steps that delete machines which need this.
+    fn deletions_of_machines(&self, id: &Id) -> impl Iterator<Item = usize> + use<'_, 'a> {
+        let machines = self.users(id).filter(|user| user.kind == Kind::Instance);
+        machines.flat_map(|user| self.of(user, &[Phase::Delete])).collect::<Vec<_>>().into_iter()
+    }
+
+    fn users(&self, id: &Id) -> impl Iterator<Item = &'a Id> + '_ {
+        self.sides.users(id).iter().map(|user| &user.id)
     }
 }
 
-fn moves(step: &Step) -> bool {
-    let Action { id, verb, fields, .. } = &step.action;
-    id.kind == Kind::Network && *verb != Verb::Create && fields.iter().any(|field| field.key == "ipv4.address")
+fn by<'a>(steps: &'a [Step], key: impl Fn(&'a Step) -> Vec<&'a Id>) -> BTreeMap<&'a Id, Vec<usize>> {
+    let mut places: BTreeMap<&Id, Vec<usize>> = BTreeMap::new();
+    for (at, step) in steps.iter().enumerate() {
+        for id in key(step) {
+            places.entry(id).or_default().push(at);
+        }
+    }
+    places
 }
 
-fn is_profile_update(step: &Step) -> bool {
-    step.action.id.kind == Kind::Profile && step.action.verb == Verb::Update
-}
-
-/// A machine that is made or changed waits for the deletion of machines on the same bridge: one of them may hold the
-/// address that it gets.
-fn frees_address(deletion: &Step, step: &Step) -> bool {
-    deletion.action.id.kind == Kind::Instance
-        && step.action.id.kind == Kind::Instance
-        && deletion.action.id.project == step.action.id.project
+fn at_or_none<'m>(places: &'m BTreeMap<&Id, Vec<usize>>, id: &Id) -> impl Iterator<Item = usize> + use<'m> {
+    places.get(id).into_iter().flatten().copied()
 }

@@ -3,7 +3,7 @@
 //! A volume is called `<pool>/<name>` here, as `incus storage volume copy` calls it: the same name can stand on two
 //! pools. In Incus the name is `<instance>-<volume>`, since a project has one set of names for all of its machines.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -133,13 +133,16 @@ pub(super) fn deletion_by_hand(id: &Id) -> String {
 /// Projects that were not made by anklume and keep their volumes in the project `default`, where anklume touches none.
 pub(super) fn elsewhere(all: &[Wanted], live: &Live) -> Vec<Conflict> {
     let volumes = all.iter().filter(|wanted| wanted.id.kind == Kind::Volume);
-    let projects: BTreeSet<&str> = volumes.map(|wanted| wanted.id.project.as_str()).collect();
+    let projects: BTreeMap<&str, &str> =
+        volumes.map(|wanted| (wanted.id.project.as_str(), wanted.domain.as_str())).collect();
     let feature = Key::Config("features.storage.volumes".into());
-    let keeps_none = |project: &&str| {
+    let keeps_none = |(project, _): &(&str, &str)| {
         let found = live.found.get(&Id::global(Kind::Project, *project));
         found.is_some_and(|found| found.fields.get(&feature).is_none_or(|value| value != "true"))
     };
-    let conflict = |project| Conflict {
+    let conflict = |(project, domain): (&str, &str)| Conflict {
+        id: Id::global(Kind::Project, project),
+        domain: domain.to_owned(),
         message: format!("the project {project} has no volumes of its own"),
         help: format!("`incus project set {project} features.storage.volumes=true`, while it is empty"),
     };

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::trial::{KEPT, LOADED, REVERTED};
 use crate::cli::{FirewallApplyArgs, Global};
 use crate::commands::lock::{self, Lock};
-use crate::commands::{DONE, Ground, apply, conflicts, preflight};
+use crate::commands::{DONE, Ground, apply, preflight};
 use crate::failure::{Hinted, Unfinished};
 use crate::firewall::fence::Table;
 use crate::firewall::keep;
@@ -20,10 +20,9 @@ use crate::firewall::trial::{self, Word};
 use crate::host::files;
 use crate::incus::call::Call;
 use crate::incus::door::{Host, ThisHost};
-use crate::plan::{Kind, Plan, Verb};
+use crate::plan::{Kind, Verb};
 use crate::render;
-use crate::resources::order;
-use crate::resources::planner::{self, Options};
+use crate::resources::planner;
 use crate::ui::Ui;
 
 /// Difference, question, load.
@@ -31,7 +30,7 @@ pub(super) async fn run(global: &Global, args: &FirewallApplyArgs, ui: Ui) -> Re
     let lock = lock::take("firewall apply")?;
     let ground = Ground::read(global, false, ui).await?;
     apply::isolation_can_be_told(&ground)?;
-    let plan = of_the_isolation(&ground)?;
+    let plan = planner::isolation(&ground.desired, &ground.live);
     preflight::dry_run(&ground.desired, &plan).await?;
     ui.print(render::text::plan(&plan, &ground.desired, &ui.out));
     apply::say_what_is_not_kept(&ground, ui);
@@ -49,19 +48,13 @@ pub(super) async fn run(global: &Global, args: &FirewallApplyArgs, ui: Ui) -> Re
     if !report.is_clean() {
         return Err(Hinted::new("not everything was done", "run it again: it does what is left").into());
     }
-    let again = of_the_isolation(&Ground::read(global, false, ui).await?)?;
+    let ground = Ground::read(global, false, ui).await?;
+    let again = planner::isolation(&ground.desired, &ground.live);
     if !again.actions.is_empty() {
         return Err(Hinted::new("the table is different still, or again", "`anklume plan` shows how").into());
     }
     ui.say("the table is in force");
     Ok(DONE)
-}
-
-/// What of the whole plan is about the table and what keeps it.
-fn of_the_isolation(ground: &Ground) -> Result<Plan> {
-    let plan = planner::plan(&ground.desired, &ground.live, None, &Options::default()).map_err(conflicts)?;
-    let held = plan.held.into_iter().filter(|held| held.id.kind.is_isolation()).collect();
-    Ok(Plan { actions: order::only(plan.actions, |action| action.id.kind.is_isolation()), held })
 }
 
 /// Has a process of its own load the table, and tells it whether the user confirms.

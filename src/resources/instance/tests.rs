@@ -84,22 +84,6 @@ fn a_running_vm_takes_memory_where_the_server_can_plug_it_in() {
 }
 
 #[test]
-fn a_root_disk_stays_on_its_pool() {
-    assert!(matches!(impact(&device("root", "pool"), &running("container")), Impact::Refused(_)));
-    // From a profile until now; one of the machine's own comes whole or not at all.
-    let mut found = running("container");
-    found.fields.retain(|key, _| !matches!(key, Key::Device(..)));
-    found.instance.as_mut().unwrap().root_pool = Some("a".into());
-    for (pool, refused) in [("b", true), ("a", false)] {
-        let fields = [(device("root", "path"), "/"), (device("root", "pool"), pool)];
-        for key in ["path", "pool"] {
-            let impact = impact_with(&device("root", key), &fields, &found);
-            assert_eq!(matches!(impact, Impact::Refused(_)), refused, "{key} {pool}");
-        }
-    }
-}
-
-#[test]
 fn a_running_vm_takes_a_disk_at_once_and_a_directory_whole_at_the_next_start() {
     let disk = vec![(device("data", "type"), "disk")];
     let directory = [disk.clone(), vec![(device("data", "path"), "/srv")]].concat();
@@ -113,18 +97,6 @@ fn a_running_vm_takes_a_disk_at_once_and_a_directory_whole_at_the_next_start() {
     let mut had = running("virtual-machine");
     had.fields.extend(directory.into_iter().map(|(key, value)| (key, value.to_owned())));
     assert_eq!(impact(&device("data", "type"), &had), Impact::Restart, "taken away");
-}
-
-#[test]
-fn an_ephemeral_vm_that_runs_is_made_anew_for_what_it_takes_only_stopped() {
-    let mut found = running("virtual-machine");
-    found.fields.insert(Key::Ephemeral, "true".into());
-    assert!(matches!(impact(&config("security.secureboot"), &found), Impact::Rebuild(_)));
-    let directory = [(device("data", "type"), "disk"), (device("data", "path"), "/srv")];
-    assert!(matches!(impact_with(&device("data", "type"), &directory, &found), Impact::Rebuild(_)));
-    // It takes these running, and acts upon them when it starts again, which it survives.
-    assert_eq!(impact(&config("limits.memory"), &found), Impact::Restart);
-    assert_eq!(impact(&config("user.note"), &found), Impact::Live);
 }
 
 #[test]
