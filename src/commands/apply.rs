@@ -74,7 +74,7 @@ pub(super) fn agreed(ui: Ui, question: &str) -> Result<bool> {
 
 /// An apply whose isolation cannot be loaded starts nothing; better to know before anything is written.
 pub(super) fn isolation_can_be_told(ground: &Ground) -> Result<()> {
-    match fence::action(&ground.desired.wall, &ground.live.table) {
+    match fence::action(&ground.wall, &ground.live.table) {
         fence::Step::Nothing | fence::Step::Load(_) => Ok(()),
         fence::Step::Unknown { why, hint } => {
             let message = format!("nothing was changed: the domains could not be kept apart ({why})");
@@ -85,7 +85,7 @@ pub(super) fn isolation_can_be_told(ground: &Ground) -> Result<()> {
 
 /// A host that boots in a way that anklume does not know is no error.
 pub(super) fn say_what_is_not_kept(ground: &Ground, ui: Ui) {
-    let wall = &ground.desired.wall;
+    let wall = &ground.wall;
     let after_reboot = ground.live.keeping.after_reboot(wall);
     let here = matches!(ground.live.table, Table::Known(_)) && !wall.bridges.is_empty();
     if here && matches!(after_reboot, AfterReboot::Gone | AfterReboot::UpToOthers) {

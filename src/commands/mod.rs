@@ -24,6 +24,7 @@ use crate::failure::{Hinted, WrongInput};
 use crate::firewall::exported::Exported;
 use crate::firewall::fence::{Elsewhere, Table};
 use crate::firewall::keep::Keeping;
+use crate::firewall::wall::Wall;
 use crate::host::facts::Facts;
 use crate::host::repository::Repository;
 use crate::host::{self, gather, reach};
@@ -35,8 +36,8 @@ use crate::infra::{self, Loaded};
 use crate::plan::{Plan, Verb};
 use crate::resolve::desired::Desired;
 use crate::resolve::{self, Holds};
-use crate::resources::directory;
 use crate::resources::planner::{self, Conflict, Options};
+use crate::resources::{directory, fencing};
 use crate::ui::Ui;
 
 /// Nothing differs, everything done.
@@ -97,6 +98,8 @@ fn unusable(failure: infra::Failure, ui: Ui) -> anyhow::Error {
 pub(crate) struct Ground {
     pub(crate) loaded: Loaded,
     pub(crate) desired: Desired,
+    /// The isolation as it is to be while everything is where it is now.
+    pub(crate) wall: Wall,
     pub(crate) live: Live,
 }
 
@@ -123,7 +126,8 @@ impl Ground {
         if !offline {
             live.look_for(directory::wanted(&desired).into_keys());
         }
-        Ok(Self { loaded, desired, live })
+        let wall = fencing::standing(&desired, &live);
+        Ok(Self { loaded, desired, wall, live })
     }
 
     /// The same, writing the table to a file where the kernel that it is for is out of reach.
@@ -136,6 +140,11 @@ impl Ground {
         let to = std::path::absolute(to).context("the file to write the table to has no place")?;
         elsewhere.to = Some(to.to_string_lossy().into_owned());
         Ok(self)
+    }
+
+    /// What is wanted while nothing else changes.
+    pub(crate) fn standing(&self) -> Desired {
+        Desired { wall: self.wall.clone(), ..self.desired.clone() }
     }
 
     /// The plan; where it changes something, what only the server knows is asked and checked.

@@ -54,7 +54,7 @@ pub(crate) async fn run(global: &Global, args: &PowerArgs, verb: Verb, ui: Ui) -
 /// Nothing starts, or runs on, where the domains are not kept apart as declared.
 fn isolation_stands(ground: &Ground) -> Result<()> {
     let message = "nothing was started: the isolation between the domains is not in force";
-    match fence::action(&ground.desired.wall, &ground.live.table) {
+    match fence::action(&ground.wall, &ground.live.table) {
         fence::Step::Nothing => Ok(()),
         fence::Step::Load(_) => Err(Hinted::new(message, "`anklume apply` loads it").into()),
         fence::Step::Unknown { why, hint } => Err(Hinted::new(format!("{message} ({why})"), hint).into()),

@@ -25,7 +25,7 @@ pub(crate) async fn run(global: &Global, args: &StatusArgs, ui: Ui) -> Result<Ex
     };
     // What cannot even be planned while machines run differs all the same.
     let plan = plan(false).or_else(|_| plan(true)).map_err(conflicts)?;
-    let status = Status::new(&ground.desired, &ground.live, &plan, &instances);
+    let status = Status::new(&ground.standing(), &ground.live, &plan, &instances);
     ui.print(match args.format {
         Format::Text => status.text(&ui.out),
         Format::Json => status.json(),

@@ -109,7 +109,7 @@ async fn prepare(ground: &Ground) -> Result<()> {
         _ => Some(ThisHost.call(&Call::nft(["list", "table", "inet", "anklume"])).await?),
     };
     let listing = listing.as_ref().map(|bytes| String::from_utf8_lossy(bytes));
-    let mut calls = files::write(trial::TABLE, keep::MODE, &keep::text(&ground.desired.wall));
+    let mut calls = files::write(trial::TABLE, keep::MODE, &keep::text(&ground.wall));
     calls.extend(files::write(trial::FORMER, keep::MODE, &trial::former(listing.as_deref())));
     for call in calls {
         ThisHost.call(&call).await.context("the trial could not be prepared, so nothing was changed")?;

@@ -36,7 +36,7 @@ pub(crate) async fn run(global: &Global, args: &ExplainArgs, ui: Ui) -> Result<E
     }
     let uplink = routes::uplink(&ThisHost).await.context("the routes of this host cannot be read")?;
     let question = Question { from, to, traffic: args.traffic.clone().unwrap_or(Traffic::Everything) };
-    let known = explain::Ground { desired: &ground.desired, live, uplink: uplink.as_deref(), routes: &ways };
+    let known = explain::Ground { desired: &ground.standing(), live, uplink: uplink.as_deref(), routes: &ways };
     let answer = explain::answer(&question, known).map_err(|why| unanswered(&why))?;
     let places = places(&ground.loaded);
     ui.print(match args.format {

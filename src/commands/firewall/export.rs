@@ -16,7 +16,7 @@ use crate::ui::Ui;
 /// Writes the table that the file asks for; without a name, to standard output.
 pub(super) async fn run(global: &Global, to: Option<&Path>, ui: Ui) -> Result<ExitCode> {
     let ground = Ground::read(global, false, ui).await?;
-    let text = keep::text(&ground.desired.wall);
+    let text = keep::text(&ground.wall);
     let Some(to) = to else {
         ui.print(text);
         return Ok(DONE);

@@ -33,7 +33,7 @@ pub(crate) async fn run(global: &Global, args: &VerifyArgs, ui: Ui) -> Result<Ex
     let routes = routes.context("the routes of this host cannot be read")?;
     let table = table(&ground)?;
     let readings = Readings { instances: &instances, addresses: &addresses, routes: &routes };
-    let mut scene = Scene::new(&ground.desired, readings, args.outside);
+    let mut scene = Scene::new(&ground.standing(), readings, args.outside);
     let trial = trial(&ground, &mut scene, args.all)?;
     let report = Report { scene: &scene, trial: &trial, table };
     ui.print(match args.format {
@@ -46,7 +46,7 @@ pub(crate) async fn run(global: &Global, args: &VerifyArgs, ui: Ui) -> Result<Ex
 /// How the table in force compares with the one that the file asks for.
 fn table(ground: &Ground) -> Result<TableState> {
     ground.live.table.known()?;
-    match fence::action(&ground.desired.wall, &ground.live.table) {
+    match fence::action(&ground.wall, &ground.live.table) {
         Step::Nothing => Ok(TableState::AsWanted),
         Step::Load(action) if action.verb == Verb::Create => Ok(TableState::Missing),
         Step::Load(action) => Ok(TableState::Differs(action.fields)),
@@ -60,7 +60,7 @@ fn trial(ground: &Ground, scene: &mut Scene, all: bool) -> Result<Trial> {
         let mut domains = ground.desired.domains.iter();
         domains.any(|domain| domain.bridge == bridge && !domain.acl.is_empty())
     };
-    verify::run(&ground.desired.wall, scene, &filtered, all).map_err(|error| refused(&error))
+    verify::run(&ground.wall, scene, &filtered, all).map_err(|error| refused(&error))
 }
 
 fn refused(error: &std::io::Error) -> anyhow::Error {
