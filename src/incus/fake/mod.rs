@@ -20,7 +20,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use super::call::{Call, Input};
 use super::door::{CallError, Host};
-pub(crate) use state::State;
+pub(crate) use state::{Instance, Object, State};
 use words::Words;
 
 /// What goes wrong, counted in calls that change something; the first is 0.

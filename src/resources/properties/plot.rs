@@ -46,8 +46,8 @@ pub(super) struct DomainPlot {
 struct ProfilePlot {
     config: Vec<(&'static str, &'static str)>,
     root: bool,
-    /// A second card on the bridge of another domain.
-    card: Option<usize>,
+    /// A second card, on the bridge of the last domain: no machine has two on one bridge.
+    card: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -73,7 +73,7 @@ enum CardPlot {
     Limited,
     NoAddress,
     ByParent,
-    /// On the bridge of another domain.
+    /// On the bridge of another domain, not the last one.
     Elsewhere(usize),
 }
 
@@ -97,7 +97,7 @@ fn a_config(of: usize) -> impl Strategy<Value = Vec<(&'static str, &'static str)
 }
 
 fn a_profile() -> impl Strategy<Value = ProfilePlot> {
-    let parts = (a_config(FOR_VMS), prop::bool::weighted(0.2), option::weighted(0.15, 0..DOMAINS.len()));
+    let parts = (a_config(FOR_VMS), prop::bool::weighted(0.2), prop::bool::weighted(0.15));
     parts.prop_map(|(config, root, card)| ProfilePlot { config, root, card })
 }
 
@@ -121,7 +121,7 @@ fn a_card() -> impl Strategy<Value = CardPlot> {
         1 => Just(CardPlot::Limited),
         1 => Just(CardPlot::NoAddress),
         1 => Just(CardPlot::ByParent),
-        1 => (0..DOMAINS.len()).prop_map(CardPlot::Elsewhere),
+        1 => (0..DOMAINS.len() - 1).prop_map(CardPlot::Elsewhere),
     ]
 }
 
@@ -172,7 +172,69 @@ pub(super) fn a_plot() -> impl Strategy<Value = Plot> {
     })
 }
 
+/// A file and what becomes of it: another one, or the same with some places changed.
+pub(super) fn a_change() -> impl Strategy<Value = (Plot, Plot)> {
+    let places = DOMAINS.len() + MACHINES.len();
+    let mask = prop_oneof![Just(vec![true; places]), proptest::collection::vec(prop::bool::weighted(0.3), places)];
+    (a_plot().boxed(), a_plot().boxed(), mask).prop_map(|(before, other, mask)| {
+        let mut after = before.clone();
+        for (at, domain) in other.domains.into_iter().enumerate().filter(|(at, _)| mask[*at]) {
+            after.domains[at] = domain;
+        }
+        for (at, machine) in other.machines.into_iter().enumerate().filter(|(at, _)| mask[DOMAINS.len() + *at]) {
+            after.machines[at] = machine;
+        }
+        if mask[0] {
+            after.policies = other.policies;
+            after.shares = other.shares;
+        }
+        let after = after.after(&before);
+        (before, after)
+    })
+}
+
 impl Plot {
+    /// The same with room for machines that stay as they were: because they are protected, or would be made anew.
+    fn after(mut self, before: &Self) -> Self {
+        // One that is to be made anew by hand has no address to keep until then, unless it has one already.
+        for (one, other) in self.machines.iter_mut().zip(&before.machines) {
+            if let (Some(one), Some(other)) = (one, other)
+                && one.vm != other.vm
+            {
+                one.card = other.card;
+            }
+        }
+        let infra = before.infra();
+        let key = "security.protection.delete";
+        let is_protected = |home: &Domain, machine: &Machine| {
+            let of_file = !machine.ephemeral.unwrap_or(home.ephemeral);
+            machine.config.get(key).map_or(of_file, |value| value == "true")
+        };
+        let turns = |(one, other): (&Option<MachinePlot>, &Option<MachinePlot>)| {
+            one.as_ref().zip(other.as_ref()).is_some_and(|(one, other)| one.vm != other.vm)
+        };
+        let turn = self.machines.iter().zip(&before.machines).any(turns);
+        let mut domains = infra.domains.values();
+        if turn || domains.any(|home| home.machines.values().any(|machine| is_protected(home, machine))) {
+            return self.without_limits();
+        }
+        self
+    }
+
+    /// The same without limits, where machines of others are to come or orphans to stay.
+    pub(super) fn without_limits(mut self) -> Self {
+        self.domains.iter_mut().flatten().for_each(|domain| domain.limit = None);
+        self
+    }
+
+    /// Names that a user could give to `--target` or `destroy`.
+    pub(super) fn names(&self) -> Vec<String> {
+        let infra = self.infra();
+        let enabled = || infra.domains.iter().filter(|(_, domain)| domain.enabled);
+        let machines = enabled().flat_map(|(_, domain)| domain.machines.keys());
+        enabled().map(|(name, _)| name).chain(machines).cloned().collect()
+    }
+
     /// The same file, but for what its machines keep and share.
     pub(super) fn with_stores_of(&self, other: &Self) -> Self {
         let mut made = Self { shares: other.shares.clone(), ..self.clone() };
@@ -188,10 +250,10 @@ impl Plot {
     pub(super) fn infra(&self) -> Infra {
         let mut made = infra([]);
         let (mut taken, mut zones) = (BTreeSet::new(), BTreeSet::new());
-        for (name, plot) in DOMAINS.iter().zip(&self.domains) {
+        for (at, (name, plot)) in DOMAINS.iter().zip(&self.domains).enumerate() {
             let Some(plot) = plot else { continue };
             let subnet_id = plot.subnet_id.filter(|id| taken.insert((plot.level, *id)));
-            let mut home = Domain { subnet_id, ..self.domain(plot) };
+            let mut home = Domain { subnet_id, ..self.domain(plot, at == DOMAINS.len() - 1) };
             home.dns_zone = home.dns_zone.filter(|zone| zones.insert(zone.clone()));
             let of_it = |machine: &&MachinePlot| DOMAINS[machine.home] == *name;
             let mut parts = BTreeSet::new();
@@ -214,7 +276,7 @@ impl Plot {
         self.domains[at].as_ref().filter(|domain| domain.enabled).map(|_| format!("net-{}", DOMAINS[at]))
     }
 
-    fn domain(&self, plot: &DomainPlot) -> Domain {
+    fn domain(&self, plot: &DomainPlot, is_last: bool) -> Domain {
         let mut profiles = IndexMap::new();
         for (name, plot) in PROFILES.iter().zip(&plot.profiles) {
             let Some(plot) = plot else { continue };
@@ -222,7 +284,7 @@ impl Plot {
             if plot.root {
                 profile.devices.insert("root".into(), keys([("type", "disk"), ("path", "/"), ("pool", "default")]));
             }
-            if let Some(bridge) = plot.card.and_then(|at| self.bridge_of(at)) {
+            if let Some(bridge) = self.bridge_of(DOMAINS.len() - 1).filter(|_| plot.card && !is_last) {
                 profile.devices.insert("eth7".into(), keys([("type", "nic"), ("network", &bridge)]));
             }
             profiles.insert((*name).to_owned(), profile);
@@ -242,14 +304,8 @@ impl Plot {
 
     fn machine(&self, plot: &MachinePlot, home: &Domain) -> Machine {
         let mut profiles = if plot.with_default { vec!["default".to_owned()] } else { Vec::new() };
-        // A second card on the same bridge is what Incus refuses.
-        let bridges = [Some(plot.home), if let CardPlot::Elsewhere(at) = plot.card { Some(at) } else { None }];
-        let bridges = bridges.map(|at| at.map(|at| format!("net-{}", DOMAINS[at])));
-        let fits = |profile: &Profile| {
-            profile.devices.get("eth7").is_none_or(|card| !bridges.contains(&Some(card["network"].clone())))
-        };
         let own = plot.profiles.iter().map(|at| PROFILES[*at]);
-        profiles.extend(own.filter(|name| home.profiles.get(*name).is_some_and(fits)).map(str::to_owned));
+        profiles.extend(own.filter(|name| home.profiles.contains_key(*name)).map(str::to_owned));
         let mut config = config(&plot.config);
         if plot.vm {
             config.retain(|key, _| CONFIG[..FOR_VMS].iter().any(|(name, _)| name == key));

@@ -7,7 +7,7 @@ use proptest::sample::select;
 
 use super::plot::{DOMAINS, MACHINES, a_plot};
 use super::world::World;
-use super::{applied, world};
+use super::{applied, config, everything, world};
 use crate::infra::model::{Infra, Machine, PersistentData, SharedVolume, Volume};
 use crate::resolve::sample::{infra, share, volume};
 use crate::resources::planner::Options;
@@ -107,12 +107,7 @@ fn all_there(world: &World, before: &(Vec<String>, Vec<String>)) -> Result<(), T
 }
 
 proptest! {
-    // Each is a file on a file, which takes its time; the properties of all that a file can say have the rest.
-    #![proptest_config(ProptestConfig {
-        cases: ProptestConfig::default().cases.div_ceil(4),
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(config(30))]
 
     #[test]
     fn whatever_machines_keep_and_see_changes_in_one_step_and_loses_nothing(
@@ -126,7 +121,7 @@ proptest! {
             volume.object.config.insert("user.note".into(), "by hand".into());
         }
         let after = before.with_stores_of(&after);
-        applied(&world, &after, &Options { prune: true, restart: true, ..Options::default() })?;
+        applied(&world, &after, &everything())?;
         all_there(&world, &was)?;
         let state = world.fake.state();
         let noted = state.volumes.values().filter(|volume| volume.object.config.contains_key("user.note"));

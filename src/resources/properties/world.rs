@@ -16,6 +16,7 @@ use crate::incus::server::Server;
 use crate::infra::model::Infra;
 use crate::infra::problem::{Level, Problem};
 use crate::plan::{Action, Kind, Plan};
+use crate::resolve::desired::Desired;
 use crate::resolve::{Holds, resolve};
 use crate::resources::planner::{self, Conflict, Options};
 
@@ -50,13 +51,16 @@ impl World {
         Live { directories: self.fake.state().directories.clone(), ..live }
     }
 
-    pub(super) fn plan(&self, infra: &Infra, options: &Options) -> Result<Plan, Refusal> {
+    /// What is wanted on this host, and what is there.
+    pub(super) fn resolved(&self, infra: &Infra) -> Result<(Desired, Live), Refusal> {
         let live = self.read();
         let (desired, problems) = resolve(infra, &Facts::default(), &Holds::of(&live, &infra.project_name));
         let errors: Vec<Problem> = problems.into_iter().filter(|problem| problem.level == Level::Error).collect();
-        if !errors.is_empty() {
-            return Err(Refusal::Problems(errors));
-        }
+        if errors.is_empty() { Ok((desired, live)) } else { Err(Refusal::Problems(errors)) }
+    }
+
+    pub(super) fn plan(&self, infra: &Infra, options: &Options) -> Result<Plan, Refusal> {
+        let (desired, live) = self.resolved(infra)?;
         let server = wait(Server::read(&*self.fake)).unwrap();
         planner::plan(&desired, &live, Some(&server), options).map_err(Refusal::Conflicts)
     }
