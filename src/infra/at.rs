@@ -268,7 +268,7 @@ impl<'n> At<'n> {
     pub(super) fn fields(&self, known: &'static [&'static str]) -> Fields<'n> {
         let pairs = self.pairs();
         #[cfg(test)]
-        tests_of_keys::ask(known, &pairs);
+        super::asked::note(known, &pairs);
         for pair in &pairs {
             if !known.contains(&pair.key()) {
                 pair.note(unknown_key(pair, known));
@@ -284,31 +284,6 @@ fn unknown_key(pair: &At<'_>, known: &[&'static str]) -> Problem {
         None => format!("the keys here are {}; keys that start with `x-` are ignored", listed(known)),
     };
     Problem::error(pair.path(), format!("unknown key {}", quoted(pair.key()))).at_key().help(help)
-}
-
-/// Which keys a map may have, and which of them were written: so that a test can tell that no key is left out of it.
-#[cfg(test)]
-pub(super) mod tests_of_keys {
-    use std::cell::RefCell;
-    use std::collections::{BTreeMap, BTreeSet};
-
-    use super::At;
-
-    type Asked = BTreeMap<&'static [&'static str], BTreeSet<String>>;
-
-    thread_local! {
-        static ASKED: RefCell<Asked> = const { RefCell::new(BTreeMap::new()) };
-    }
-
-    pub(super) fn ask(known: &'static [&'static str], written: &[At<'_>]) {
-        let written = written.iter().map(|pair| pair.key().to_owned());
-        ASKED.with_borrow_mut(|asked| asked.entry(known).or_default().extend(written));
-    }
-
-    /// Every list of keys that was asked for in this thread, and which of them were written somewhere.
-    pub(in super::super) fn asked() -> Asked {
-        ASKED.with_borrow(Clone::clone)
-    }
 }
 
 /// A map whose keys are the language's: each can be asked for by name.

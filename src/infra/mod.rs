@@ -1,5 +1,7 @@
 //! The infra.yml language: loading, the typed model, its rules, and places in the text.
 
+#[cfg(test)]
+mod asked;
 mod at;
 mod decode;
 mod draw;

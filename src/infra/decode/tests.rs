@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use super::super::at::tests_of_keys;
+use super::super::asked::asked;
 use super::super::model::{
     Addressing, AiProvider, AiSanitize, Amount, Infra, PortRange, Protocol, ResourcePolicy, RunState, TrustLevel,
 };
@@ -252,7 +252,7 @@ fn no_key_of_the_language_is_left_out_of_the_files_that_have_them_all() {
     {
         assert!(load_text(text).is_ok());
     }
-    for (known, written) in tests_of_keys::asked() {
+    for (known, written) in asked() {
         let left_out: Vec<&&str> = known.iter().filter(|key| !written.contains(**key)).collect();
         assert!(left_out.is_empty(), "{left_out:?} of {known:?}");
     }
