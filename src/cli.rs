@@ -101,6 +101,10 @@ pub(crate) struct Scope {
     /// Restart running machines where a change needs it
     #[arg(long)]
     pub(crate) restart: bool,
+    /// Make this machine anew, as the file says, and keep the old one beside it, stopped, under another name (may be
+    /// given several times)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) replace: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -112,6 +112,8 @@ pub(crate) enum Verb {
     Delete,
     /// Takes an address away from a machine, so that another one can have it.
     Release,
+    /// Sets a machine aside under another name, with all that is in it.
+    Keep,
 }
 
 impl Verb {
@@ -129,6 +131,7 @@ impl Verb {
             Self::Resume => "resume",
             Self::Delete => "delete",
             Self::Release => "release",
+            Self::Keep => "keep",
         }
     }
 

@@ -150,6 +150,7 @@ impl Ground {
     /// The plan; where it changes something, what only the server knows is asked and checked.
     pub(crate) async fn plan(&self, options: &Options, offline: bool, ui: Ui) -> Result<Plan> {
         self.check_targets(&options.target)?;
+        self.check_replaced(&options.replace)?;
         let plan = planner::plan(&self.desired, &self.live, None, options).map_err(conflicts)?;
         if plan.actions.is_empty() || offline {
             return Ok(plan);
@@ -169,6 +170,17 @@ impl Ground {
         say_problems(&self.loaded, &problems, ui)?;
         table?;
         Ok(plan)
+    }
+
+    fn check_replaced(&self, machines: &[String]) -> Result<()> {
+        for name in machines {
+            let mut all = self.desired.domains.iter().flat_map(|domain| &domain.machines);
+            if !all.any(|machine| machine.name == *name || machine.instance == *name) {
+                let message = format!("no machine in the file is called `{name}`");
+                return Err(Hinted::new(message, "`anklume status` lists them").into());
+            }
+        }
+        Ok(())
     }
 
     fn check_targets(&self, targets: &[String]) -> Result<()> {
@@ -201,7 +213,13 @@ async fn seen_from(live: Live, facts: Facts) -> Result<(Live, Facts)> {
 
 impl From<&Scope> for Options {
     fn from(scope: &Scope) -> Self {
-        Self { prune: scope.prune, restart: scope.restart, target: scope.target.clone() }
+        Self {
+            prune: scope.prune,
+            restart: scope.restart,
+            target: scope.target.clone(),
+            replace: scope.replace.clone(),
+            now: host::clock::now(),
+        }
     }
 }
 

@@ -32,9 +32,11 @@ impl<'a> Named<'a> {
         self.names.is_empty() || self.names.iter().any(|name| self.is(found, name))
     }
 
-    /// The machines of this infrastructure that were named.
+    /// The machines of this infrastructure that were named. What is kept of earlier ones is none of a
+    /// domain's machines: it has to be called by its own name.
     pub(super) fn machines(&self) -> Vec<&'a Found> {
-        self.ours().filter(|found| found.id.kind == Kind::Instance && self.picks(found)).collect()
+        let meant = |found: &&Found| !found.is_set_aside() || self.names.contains(&found.id.name);
+        self.ours().filter(|found| found.id.kind == Kind::Instance && self.picks(found)).filter(meant).collect()
     }
 
     /// Everything that carries this infrastructure's mark.

@@ -138,7 +138,7 @@ mod tests {
             fields: [].into(),
             protected: false,
             needs: Vec::new(),
-            instance: Some(FoundInstance { vm: false, status }),
+            instance: Some(FoundInstance::standing(status)),
         }
     }
 

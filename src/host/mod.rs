@@ -1,6 +1,7 @@
 //! Facts of this host, and its files.
 
 pub(crate) mod boot;
+pub(crate) mod clock;
 pub(crate) mod facts;
 pub(crate) mod files;
 pub(crate) mod gather;

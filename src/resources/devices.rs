@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::fields::{Fields, Key, split};
+use super::instance::anew;
 use super::sides::Sides;
 use super::weigh::{AllWeighed, after};
 use super::{Found, Wanted};
@@ -69,11 +70,8 @@ pub(super) fn refusal(sides: &Sides<'_>, all: &AllWeighed<'_>, wanted: &Wanted, 
 
 /// That this machine's root disk would have to move.
 pub(super) fn refused(found: &Found) -> Impact {
-    let name = &found.id.name;
-    Impact::Refused(format!(
-        "Incus cannot move a root disk to another pool in place; `anklume destroy {name}` and `anklume apply` make \
-         {name} anew there, its data is lost"
-    ))
+    let anew = anew(&found.id.name);
+    Impact::Refused(format!("Incus cannot move a root disk to another pool in place; {anew}"))
 }
 
 /// Would a machine lose its root disk, or find it on another pool, with a profile as it is wanted?

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 
 use super::fields::{Key, Marks};
-use super::{Found, Resource, Wanted};
+use super::{Found, Resource, Wanted, instance};
 use crate::incus::secrets;
 use crate::incus::server::Server;
-use crate::plan::{Field, Held, Impact, Why};
+use crate::plan::{Field, Held, Id, Impact, Kind, Verb, Why};
 
 /// One key that is not as it should be.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,4 +107,18 @@ pub(crate) fn held(wanted: &Wanted, held: &[Change]) -> Vec<Held> {
 /// The worst of some impacts.
 pub(crate) fn worst<'a>(impacts: impl IntoIterator<Item = &'a Impact>) -> Impact {
     impacts.into_iter().max().cloned().unwrap_or(Impact::Live)
+}
+
+/// A word more on a change, for the plan.
+pub(super) fn note(verb: Verb, id: &Id, now: &[Change]) -> String {
+    let is_first = |change: &Change| matches!(&change.key, Key::Config(key) if instance::is_read_at_birth(key));
+    match verb {
+        Verb::Adopt => "stands without anklume's mark; anklume takes it over".into(),
+        Verb::Update if now.is_empty() => "only anklume's own marks".into(),
+        Verb::Update if id.kind == Kind::Instance && now.iter().any(is_first) => format!(
+            "cloud-init runs again at the next start, over what it did before; `--replace {}` makes it anew",
+            id.name
+        ),
+        _ => String::new(),
+    }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use super::aside::Kept;
 use crate::incus::edit::{self, Edit};
 
 /// Where a value stands in an Incus object.
@@ -100,10 +101,12 @@ pub(crate) mod mark {
     pub(crate) const PROTECTED: &str = "user.anklume.protected";
     /// The image of an instance, as the file names it.
     pub(crate) const IMAGE: &str = "user.anklume.image";
+    /// On a machine that was kept when another one was made in its place.
+    pub(crate) const KEPT: &str = "user.anklume.kept";
 
     /// Is this key one of them? Other keys that start so say the nesting context, and are compared like any other.
     pub(super) fn is_one(key: &str) -> bool {
-        [INFRA, DOMAIN, APPLIED, PROTECTED, IMAGE].contains(&key)
+        [INFRA, DOMAIN, APPLIED, PROTECTED, IMAGE, KEPT].contains(&key)
     }
 }
 
@@ -114,6 +117,8 @@ pub(crate) struct Marks {
     pub(crate) domain: String,
     pub(crate) protected: bool,
     pub(crate) applied: BTreeSet<Key>,
+    /// It was set aside.
+    pub(crate) kept: Option<Kept>,
 }
 
 impl Marks {
@@ -128,6 +133,7 @@ impl Marks {
         if self.protected {
             config.insert(mark::PROTECTED.into(), "true".into());
         }
+        config.extend(self.kept.as_ref().map(|kept| (mark::KEPT.to_owned(), kept.text())));
         config
     }
 
@@ -142,6 +148,7 @@ impl Marks {
             domain: text(mark::DOMAIN).unwrap_or_default().to_owned(),
             protected: text(mark::PROTECTED) == Some("true"),
             applied: applied.iter().filter_map(|mark| Key::from_mark(mark)).collect(),
+            kept: Kept::read(listed),
         })
     }
 }
@@ -252,6 +259,7 @@ mod tests {
                 Key::Device("a/b".into(), "path".into()),
                 Key::Item("ingress".into(), "{\"source\":\"10.0.0.0/8\"}".into()),
             ]),
+            kept: Some(Kept { name: "dev".into() }),
         };
         assert_eq!(Marks::read(&json!({"config": marks.config()})), Some(marks));
         assert_eq!(Marks::read(&json!({"config": {"user.other": "1"}})), None);

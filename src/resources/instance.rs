@@ -44,6 +44,7 @@ impl Resource for Instances {
             instance: Some(FoundInstance {
                 vm: fields[&Key::Type] == VM,
                 status: status(listed["status"].as_str().unwrap_or_default()),
+                limits: limits(&listed["expanded_config"]),
             }),
             fields,
         })
@@ -93,13 +94,10 @@ impl Resource for Instances {
     fn impact(&self, key: &Key, wanted: &Wanted, found: &Found, server: Option<&Server>) -> Impact {
         let name = &found.id.name;
         match key {
-            Key::Type => Impact::Rebuild(format!(
-                "Incus cannot turn a container into a virtual machine or back; \
-                     `anklume destroy {name}` and `anklume apply` make it anew, its data is lost"
-            )),
-            Key::Image => Impact::Rebuild(format!(
-                "`anklume destroy {name}` and `anklume apply` make it anew from the other image, its data is lost"
-            )),
+            Key::Type => {
+                Impact::Rebuild(format!("Incus cannot turn a container into a virtual machine or back; {}", anew(name)))
+            }
+            Key::Image => Impact::Rebuild(format!("it was made from another image; {}", anew(name))),
             _ if !found.is_up() => Impact::Live,
             _ => impact_when_up(key, wanted, found, server),
         }
@@ -156,6 +154,16 @@ pub(crate) fn put_file(id: &Id, path: &str, text: &str) -> Call {
     Call::incus(["file", "push", "-", target.as_str()].into_iter().chain(ways)).text(text)
 }
 
+fn limits(config: &Value) -> BTreeMap<String, String> {
+    let config = config.as_object().into_iter().flatten().filter(|(key, _)| key.starts_with("limits."));
+    config.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+/// What makes a machine anew, for people.
+pub(super) fn anew(name: &str) -> String {
+    format!("`anklume apply --replace {name}` makes it anew and keeps the one that is there, stopped, with its data")
+}
+
 fn strings(list: &Value) -> Vec<String> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
@@ -208,6 +216,14 @@ fn goes_elsewhere(device: &str, wanted: &Fields, found: &Fields) -> bool {
         wanted.get(&key) != found.get(&key)
     };
     (differs("network") || differs("parent")) && differs("ipv4.address")
+}
+
+/// What a guest reads when it is new. Incus gives it another instance id when one of these changes, so that cloud-init
+/// takes the next start for a first one; what it did before is there all the same.
+pub(super) fn is_read_at_birth(key: &str) -> bool {
+    let documents = ["user-data", "vendor-data", "network-config"];
+    let document = key.strip_prefix("cloud-init.").or_else(|| key.strip_prefix("user."));
+    document.is_some_and(|name| documents.contains(&name))
 }
 
 /// Keys that the server's list calls not live, though no restart brings anything: they are read at the next boot of the

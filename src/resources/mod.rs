@@ -1,6 +1,7 @@
 //! One file per kind of thing: what is wanted, what is there, and the calls that make one the other.
 
 pub(crate) mod acl;
+mod aside;
 mod birth;
 pub(crate) mod cache;
 mod devices;
@@ -21,6 +22,7 @@ mod properties;
 pub(crate) mod record;
 mod release;
 pub(crate) mod removal;
+mod replacing;
 mod running;
 mod sides;
 pub(crate) mod steps;
@@ -80,6 +82,7 @@ impl Wanted {
             domain: self.domain.clone(),
             protected: self.protected,
             applied: self.fields.keys().filter(|key| key.is_marked()).cloned().collect(),
+            kept: None,
         }
     }
 
@@ -116,6 +119,16 @@ pub(crate) struct Found {
 pub(crate) struct FoundInstance {
     pub(crate) vm: bool,
     pub(crate) status: Status,
+    /// Its limits, its own and those of its profiles.
+    pub(crate) limits: BTreeMap<String, String>,
+}
+
+#[cfg(test)]
+impl FoundInstance {
+    /// A container of which nothing more is known.
+    pub(crate) fn standing(status: Status) -> Self {
+        Self { vm: false, status, limits: BTreeMap::new() }
+    }
 }
 
 /// How an instance stands.
@@ -140,6 +153,11 @@ impl Found {
     /// Is it a machine whose processes exist now?
     pub(crate) fn is_up(&self) -> bool {
         self.instance.as_ref().is_some_and(|instance| instance.status != Status::Stopped)
+    }
+
+    /// Is it a machine that was set aside when it was made anew?
+    pub(crate) fn is_set_aside(&self) -> bool {
+        self.marks.as_ref().and_then(|marks| marks.kept.as_ref()).is_some_and(|kept| kept.is_aside(&self.id))
     }
 
     /// Is it a machine that is gone when it stops?

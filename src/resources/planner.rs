@@ -6,13 +6,14 @@ use super::difference::{self, Change};
 use super::exchange::{self, Exchange};
 use super::fencing::{self, Walls};
 use super::removal::{self, Removal};
+use super::replacing::replacing;
 use super::sides::{self, Sides};
 use super::steps::{self, Phase, Step};
 use super::target::Target;
 use super::weigh::{self, AllWeighed, Weighed};
 use super::{
-    Found, Status, Wanted, birth, directory, fields, image, instance, network, order, release, resource, running,
-    volume,
+    Found, Status, Wanted, aside, birth, directory, fields, image, instance, network, order, release, resource,
+    running, volume,
 };
 use crate::firewall::wall::Wall;
 use crate::firewall::{fence, keep};
@@ -32,6 +33,10 @@ pub(crate) struct Options {
     pub(crate) restart: bool,
     /// Domains or machines; empty: everything.
     pub(crate) target: Vec<String>,
+    /// Machines to be made anew.
+    pub(crate) replace: Vec<String>,
+    /// The time that is in the names of what is kept of those: `20261124-190000`.
+    pub(crate) now: String,
 }
 
 /// Something that keeps a plan from being made.
@@ -59,6 +64,8 @@ pub(crate) fn plan(
     let wanted = sides::wanted(desired);
     let idle = running::to_stop(desired, live, &wanted);
     let live = &*running::stopped(live, &idle);
+    let replacing = replacing(desired, live, &wanted, options);
+    let live = &*replacing.live;
     let sides = Sides::new(desired, live, server, options, &wanted);
     let orphans = removal::orphans(&sides);
     let sides = sides.without(&orphans.delete);
@@ -68,6 +75,7 @@ pub(crate) fn plan(
     let target = Target::new(&sides);
     let mut planner = Planner { heirs: exchange.heirs.clone(), ..Planner::new(&sides, &all) };
     planner.directories();
+    planner.set_aside(replacing.steps);
     planner.steps.extend(idle.iter().map(|(wanted, found)| stop(wanted, found)));
     planner.release(&exchange);
     for wanted in &wanted {
@@ -75,7 +83,9 @@ pub(crate) fn plan(
     }
     planner.delete(&removal);
     planner.conflicts.extend(exchange.conflicts.into_iter().chain(volume::elsewhere(&wanted, live)));
-    planner.held.extend(removal.held);
+    planner.conflicts.extend(replacing.conflicts);
+    // What this very plan keeps is told by the step that keeps it.
+    planner.held.extend(removal.held.into_iter().filter(|held| !replacing.kept.contains(&held.id)));
     planner.steps = target.narrow(planner.steps, &sides);
     let steps = &planner.steps;
     let is_needed = |id: &Id| steps.iter().any(|step| step.action.id == *id || step.needs.contains(id));
@@ -189,6 +199,15 @@ impl<'a> Planner<'a> {
         self.steps.extend(missing.map(|(path, domain)| Step::new(directory::creation(path, domain), Phase::Make)));
     }
 
+    /// The image of a machine that is made anew comes first: where it cannot be had, the one that is there runs on.
+    fn set_aside(&mut self, steps: Vec<Step>) {
+        for step in steps {
+            let new = self.sides.wanted_of(&step.action.id).and_then(|wanted| wanted.instance.as_ref());
+            let needs = new.and_then(|new| self.image(&new.image, new.vm)).into_iter().collect();
+            self.steps.push(Step { needs, ..step });
+        }
+    }
+
     fn thing(&mut self, wanted: &Wanted) {
         let (all, desired) = (self.all, self.sides.desired);
         match (self.sides.live.found.get(&wanted.id), all.get(&wanted.id)) {
@@ -270,7 +289,8 @@ impl<'a> Planner<'a> {
     fn edit(&mut self, wanted: &Wanted, found: &Found, changes: &[Change], marks: &fields::Marks, phase: Phase) {
         let resource = resource(&wanted.id).expect("only Incus objects are wanted");
         let pairs: Vec<_> = changes.iter().map(|change| (change.key.clone(), change.after.clone())).collect();
-        let edit = fields::edit(&pairs, marks);
+        let mut edit = fields::edit(&pairs, marks);
+        edit.unset.extend(aside::ended(found));
         let edits = release::edits(wanted, found, changes, edit, self.released.contains(&wanted.id));
         let mut calls: Vec<Call> = edits.into_iter().map(|edit| resource.edit(&wanted.id, edit)).collect();
         calls.extend(running::context_files(wanted, changes));
@@ -284,7 +304,7 @@ impl<'a> Planner<'a> {
         let action = Action {
             verb,
             impact: difference::worst(changes.iter().map(|change| &change.impact)),
-            note: note_of_change(verb, changes),
+            note: difference::note(verb, &wanted.id, changes),
             fields: changes.iter().map(Change::field).collect(),
             calls,
             ..action(wanted)
@@ -384,13 +404,5 @@ fn action(wanted: &Wanted) -> Action {
         heavy: wanted.instance.as_ref().is_some_and(|instance| instance.vm),
         calls: Vec::new(),
         after: Vec::new(),
-    }
-}
-
-fn note_of_change(verb: Verb, now: &[Change]) -> String {
-    match verb {
-        Verb::Adopt => "stands without anklume's mark; anklume takes it over".into(),
-        Verb::Update if now.is_empty() => "only anklume's own marks".into(),
-        _ => String::new(),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::sides::Sides;
 use super::target::Target;
 use super::weigh::{AllWeighed, after};
-use super::{Found, needs_of, resource, volume};
+use super::{Found, aside, needs_of, resource, volume};
 use crate::incus::live::Live;
 use crate::plan::{Action, Held, Id, Impact, Kind, Verb, Why};
 
@@ -27,7 +27,9 @@ pub(super) fn orphans<'a>(sides: &Sides<'a>) -> Removal<'a> {
     };
     let orphans = sides.live.found.values().filter(is_orphan).filter(|found| !goes_along(found));
     let (volumes, orphans): (Vec<&Found>, Vec<&Found>) = orphans.partition(|found| is_volume(found));
+    let (aside, orphans): (Vec<&Found>, Vec<&Found>) = orphans.into_iter().partition(|found| found.is_set_aside());
     let kept = volumes.into_iter().map(|volume| kept(volume, "not in the file; kept with its data"));
+    let kept = kept.chain(aside.into_iter().map(aside::held));
     let goes = |found: &&Found| sides.options.prune && !stays(found) && target.names(&domain(found), &found.id);
     let (delete, stay): (Vec<&Found>, Vec<&Found>) = orphans.into_iter().partition(goes);
     Removal { delete, held: kept.chain(stay.into_iter().map(not_pruned)).collect() }
@@ -228,7 +230,7 @@ mod tests {
     /// A domain with one machine, whose volume holds data, and a bridge that the project's `default` profile needs.
     fn live() -> Live {
         let mut machine = found(dev(), &[project(), bridge(), volume()]);
-        machine.instance = Some(FoundInstance { vm: false, status: Status::Running });
+        machine.instance = Some(FoundInstance::standing(Status::Running));
         let profile = Id::within(Kind::Profile, "pro", "default");
         let all = [
             found(project(), &[]),

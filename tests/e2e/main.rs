@@ -23,6 +23,7 @@ mod neighbours;
 mod nesting;
 mod plans;
 mod random;
+mod replace;
 mod run_state;
 mod verify;
 mod volumes;

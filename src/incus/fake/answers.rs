@@ -35,7 +35,7 @@ fn query(state: &State, path: &str) -> Result<Value, String> {
             state.profiles.iter().map(|((project, name), object)| profile(project, name, object)).collect()
         }
         "/1.0/instances?recursion=1&all-projects=true" => {
-            state.instances.iter().map(|((project, name), one)| instance(project, name, one)).collect()
+            state.instances.iter().map(|((project, name), one)| instance(state, project, name, one)).collect()
         }
         "/1.0/storage-pools?recursion=1" => volumes::pools(state),
         "/1.0/images?recursion=1&project=default" => images::listing(state),
@@ -78,7 +78,7 @@ fn one(state: &State, path: &str) -> Result<Value, String> {
         }
         ["instances", name] => {
             let found = state.instances.get(&key(name)).ok_or("Instance not found")?;
-            Ok(instance(project, name, found))
+            Ok(instance(state, project, name, found))
         }
         ["storage-pools", pool, "volumes", "custom", name] => volumes::one(state, project, pool, name),
         _ => panic!("nobody has tried yet what Incus says to `query {path}`"),
@@ -109,8 +109,10 @@ fn profile(project: &str, name: &str, object: &Object) -> Value {
     object.to_json(&json!({"name": name, "project": project, "devices": object.devices}))
 }
 
-fn instance(project: &str, name: &str, one: &Instance) -> Value {
+fn instance(state: &State, project: &str, name: &str, one: &Instance) -> Value {
+    let (config, devices) = state.expanded(project, one);
     one.object.to_json(&json!({
+        "expanded_config": config, "expanded_devices": devices,
         "name": name, "project": project, "devices": one.object.devices, "profiles": one.profiles, "ephemeral": one.ephemeral, "status": one.status,
         "type": if one.vm { "virtual-machine" } else { "container" }, "architecture": "x86_64", "stateful": false,
     }))

@@ -23,6 +23,7 @@ pub(super) fn change(state: &mut State, words: &Words<'_>, body: Option<&Value>,
         ["stop", name] => stop(state, project, name, words.has("--force")),
         ["pause", name] => pause(state, project, name),
         ["resume", name] => resume(state, project, name),
+        ["rename", name, new] => rename(state, project, name, new),
         ["delete", name] => delete(state, project, name, words.has("--force"), amid),
         _ => kinds::unknown(words),
     }
@@ -274,6 +275,18 @@ fn resume(state: &mut State, project: &str, name: &str) -> Change {
             Ok(())
         }
     }
+}
+
+fn rename(state: &mut State, project: &str, name: &str, new: &str) -> Change {
+    if get(state, project, name)?.status != "Stopped" {
+        return Err("Renaming of running instance not allowed".into());
+    }
+    if state.instances.contains_key(&key(project, new)) {
+        return Err(format!("Name \"{new}\" already in use"));
+    }
+    let instance = state.instances.remove(&key(project, name)).expect("it was found above");
+    state.instances.insert(key(project, new), instance);
+    Ok(())
 }
 
 fn delete(state: &mut State, project: &str, name: &str, force: bool, amid: bool) -> Change {

@@ -4,6 +4,7 @@ mod crash;
 mod hands;
 mod part;
 mod plot;
+mod replacing;
 mod stores;
 mod world;
 
@@ -42,7 +43,7 @@ fn config(few: u32) -> ProptestConfig {
 }
 
 fn everything() -> Options {
-    Options { prune: true, restart: true, target: Vec::new() }
+    Options { prune: true, restart: true, ..Options::default() }
 }
 
 proptest! {
