@@ -160,7 +160,7 @@ impl Ground {
         }
         let server = Server::read(&ThisHost).await.context("the Incus server cannot be asked")?;
         let plan = planner::plan(&self.desired, &self.live, Some(&server), options).map_err(conflicts)?;
-        let mut problems = preflight::problems(&self.desired, &plan, &server);
+        let mut problems = preflight::problems(&self.desired, &plan, &server, host::facts::has_iommu(Path::new("/")));
         let (images, volumes, table) = tokio::join!(
             preflight::missing_images(&self.desired, &plan),
             preflight::overfull(&self.desired, &plan),

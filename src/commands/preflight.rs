@@ -15,8 +15,9 @@ use crate::plan::{Action, Field, Id, Kind, Plan, Verb};
 use crate::resolve::desired::{Config, Desired, Devices, Domain, Machine, Volume};
 use crate::resources::{image, volume};
 
-/// Problems that the server's answers show: unknown keys, machines that it cannot run, images that are not there.
-pub(crate) fn problems(desired: &Desired, plan: &Plan, server: &Server) -> Vec<Problem> {
+/// Problems that the server's answers show: unknown keys, machines that it cannot run, images that are not there. `iommu`:
+/// this host can give devices away.
+pub(crate) fn problems(desired: &Desired, plan: &Plan, server: &Server, iommu: bool) -> Vec<Problem> {
     let mut problems = Vec::new();
     for domain in &desired.domains {
         let at = Path::of(["domains", &domain.name]);
@@ -28,7 +29,7 @@ pub(crate) fn problems(desired: &Desired, plan: &Plan, server: &Server) -> Vec<P
             let at = at.to("machines").to(&machine.name);
             problems.extend(keys(&machine.config, Some(machine.vm), &at.to("config"), server));
             if makes(plan, &domain.project, machine) {
-                problems.extend(can_run(domain, machine, &at, server));
+                problems.extend(can_run(domain, machine, &at, server, iommu));
                 problems.extend(is_here(desired, machine, &at, server));
             }
         }
@@ -91,18 +92,20 @@ fn misused(key: &str, value: &str, known: &KnownKey, vm: Option<bool>, at: Path)
 }
 
 /// Can this host run such a machine?
-fn can_run(domain: &Domain, machine: &Machine, at: &Path, server: &Server) -> Vec<Problem> {
+fn can_run(domain: &Domain, machine: &Machine, at: &Path, server: &Server, iommu: bool) -> Vec<Problem> {
     let mut problems = Vec::new();
     if machine.vm && !server.runs_vms() {
         let message = "this host cannot run virtual machines: Incus has no `qemu` driver";
         let help = "`incus warning list` tells what is missing (KVM, vhost_vsock, qemu); or write `type: lxc`";
         problems.push(Problem::error(at.to("type"), message).help(help));
     }
-    let profiles = domain.profiles.iter().filter(|profile| machine.profiles.contains(&profile.name));
-    let gpu = has_gpu(&machine.devices) || profiles.into_iter().any(|profile| has_gpu(&profile.devices));
-    if gpu && server.gpus == 0 {
-        let message = "this host has no GPU that Incus can see";
-        problems.push(Problem::error(at.to("gpu"), message).help("`incus info --resources` lists the GPUs"));
+    let mut profiles = domain.profiles.iter().filter(|profile| machine.profiles.contains(&profile.name));
+    let gpu = has_gpu(&machine.devices) || profiles.any(|profile| has_gpu(&profile.devices));
+    if machine.vm && gpu && !iommu {
+        let message = "this host gives no device away to virtual machines: it has no IOMMU";
+        let help = "turn on VT-d or AMD-Vi in the firmware, and on Intel boot with `intel_iommu=on`; \
+                    `ls /sys/kernel/iommu_groups` shows groups then";
+        problems.push(Problem::warning(at.to("gpu"), message).help(help));
     }
     problems
 }

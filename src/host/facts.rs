@@ -37,6 +37,11 @@ pub(crate) struct Totals {
     pub(crate) memory_bytes: f64,
 }
 
+/// Can devices of this host be given to virtual machines? `root` is `/`, but in tests.
+pub(crate) fn has_iommu(root: &Path) -> bool {
+    std::fs::read_dir(root.join("sys/kernel/iommu_groups")).is_ok_and(|mut groups| groups.next().is_some())
+}
+
 /// A network that the host is in or has a route to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct HostNetwork {
@@ -181,5 +186,15 @@ mod tests {
         let facts = read_context(root.path(), false);
         assert_eq!((facts.absolute_level, facts.vm_nested, facts.yolo), (Some(2), true, false));
         assert!(read_context(root.path(), true).yolo);
+    }
+
+    #[test]
+    fn devices_can_be_given_away_where_the_kernel_has_groups_of_them() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(!has_iommu(root.path()));
+        std::fs::create_dir_all(root.path().join("sys/kernel/iommu_groups")).unwrap();
+        assert!(!has_iommu(root.path()), "off");
+        std::fs::create_dir_all(root.path().join("sys/kernel/iommu_groups/0")).unwrap();
+        assert!(has_iommu(root.path()));
     }
 }

@@ -21,8 +21,19 @@ pub(crate) struct Server {
     /// Config keys of instances; a key that ends in `*` stands for all that start so. Empty where the server has no
     /// such list.
     instance_keys: BTreeMap<String, KnownKey>,
-    /// Warnings of the server that tell why it cannot run virtual machines.
-    pub(crate) gpus: usize,
+    /// The GPUs that it can see; `None` where it does not tell.
+    pub(crate) gpus: Option<Vec<Gpu>>,
+}
+
+/// A GPU of the host, by what a device may pick one by. Lower case, as Incus has them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Gpu {
+    /// `0000:01:00.0`.
+    pub(crate) pci: String,
+    pub(crate) vendor: String,
+    pub(crate) product: String,
+    /// The number of its DRM card.
+    pub(crate) card: String,
 }
 
 /// A config key that the server knows.
@@ -34,6 +45,15 @@ pub(crate) struct KnownKey {
     pub(crate) only_for: Option<String>,
     /// `bool`, `integer`, `string`.
     pub(crate) value: String,
+}
+
+impl Gpu {
+    fn parse(card: &Value) -> Self {
+        let text = |key: &str| card[key].as_str().unwrap_or_default().to_lowercase();
+        let drm = card["drm"]["id"].as_u64().map(|id| id.to_string());
+        let (pci, vendor, product) = (text("pci_address"), text("vendor_id"), text("product_id"));
+        Self { pci, vendor, product, card: drm.unwrap_or_default() }
+    }
 }
 
 impl Server {
@@ -66,7 +86,10 @@ impl Server {
             aliases: aliases.filter_map(|alias| text(&alias["name"])).collect(),
             fingerprints: images.iter().filter_map(|image| text(&image["fingerprint"])).collect(),
             instance_keys: known_keys(&keys["configs"]["instance"]),
-            gpus: usize::try_from(resources["gpu"]["total"].as_u64().unwrap_or_default()).unwrap_or_default(),
+            gpus: resources["gpu"].as_object().map(|gpu| {
+                let cards = gpu.get("cards").and_then(Value::as_array);
+                cards.into_iter().flatten().map(Gpu::parse).collect()
+            }),
         }
     }
 

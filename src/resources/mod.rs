@@ -10,6 +10,7 @@ pub(crate) mod directory;
 pub(crate) mod exchange;
 pub(crate) mod fencing;
 pub(crate) mod fields;
+mod gpu;
 pub(crate) mod image;
 pub(crate) mod instance;
 pub(crate) mod network;

@@ -12,7 +12,7 @@ use super::steps::{self, Phase, Step};
 use super::target::Target;
 use super::weigh::{self, AllWeighed, Weighed};
 use super::{
-    Found, Status, Wanted, aside, birth, directory, fields, image, instance, network, order, release, resource,
+    Found, Status, Wanted, aside, birth, directory, fields, gpu, image, instance, network, order, release, resource,
     running, volume,
 };
 use crate::firewall::wall::Wall;
@@ -202,7 +202,13 @@ impl<'a> Planner<'a> {
     /// The image of a machine that is made anew comes first: where it cannot be had, the one that is there runs on.
     fn set_aside(&mut self, steps: Vec<Step>) {
         for step in steps {
-            let new = self.sides.wanted_of(&step.action.id).and_then(|wanted| wanted.instance.as_ref());
+            let wanted = self.sides.wanted_of(&step.action.id);
+            if let Some((wanted, message)) = wanted.and_then(|one| Some((one, gpu::missing(self.sides, one)?))) {
+                let (id, domain) = (wanted.id.clone(), wanted.domain.clone());
+                let message = format!("{id} cannot be made anew: {message}");
+                self.conflicts.push(Conflict { id, domain, message, help: "leave out `--replace`".into() });
+            }
+            let new = wanted.and_then(|wanted| wanted.instance.as_ref());
             let needs = new.and_then(|new| self.image(&new.image, new.vm)).into_iter().collect();
             self.steps.push(Step { needs, ..step });
         }
@@ -227,6 +233,9 @@ impl<'a> Planner<'a> {
     }
 
     fn create(&mut self, wanted: &Wanted) {
+        if self.lacks_gpu(wanted) {
+            return;
+        }
         let mut needs = wanted.needs.clone();
         let mut heavy = false;
         let mut start = false;
@@ -248,6 +257,13 @@ impl<'a> Planner<'a> {
         if wanted.instance.as_ref().is_some_and(|instance| instance.state == RunState::Frozen) {
             self.run(wanted, Verb::Pause);
         }
+    }
+
+    /// A machine that could not start, since its GPU is missing, is held back; the others are made.
+    fn lacks_gpu(&mut self, wanted: &Wanted) -> bool {
+        let why = gpu::missing(self.sides, wanted);
+        let held = |message| self.held.push(refused(wanted, message));
+        why.map(held).is_some()
     }
 
     /// The `default` profile of an instance's project.
@@ -318,17 +334,13 @@ impl<'a> Planner<'a> {
     fn state(&mut self, wanted: &Wanted, found: &Found) {
         let (Some(instance), Some(stands)) = (&wanted.instance, &found.instance) else { return };
         if let Status::Other(status) = &stands.status {
-            self.held.push(Held {
-                id: wanted.id.clone(),
-                domain: wanted.domain.clone(),
-                why: Why::Refused,
-                fields: Vec::new(),
-                message: format!(
-                    "its state is {status}; `incus info {0} --project {1}` tells more",
-                    found.id.name, found.id.project
-                ),
-            });
+            let (name, project) = (&found.id.name, &found.id.project);
+            let message = format!("its state is {status}; `incus info {name} --project {project}` tells more");
+            self.held.push(refused(wanted, message));
         } else if let Some(verb) = instance::run_state(instance, &stands.status) {
+            if verb == Verb::Start && self.lacks_gpu(wanted) {
+                return;
+            }
             self.run(wanted, verb);
             if verb == Verb::Start && instance.state == RunState::Frozen {
                 self.run(wanted, Verb::Pause);
@@ -390,6 +402,12 @@ impl<'a> Planner<'a> {
 /// Stops a machine that is not to run, before anything else is done to it: what waits for a restart need not wait then.
 fn stop(wanted: &Wanted, found: &Found) -> Step {
     Step::new(Action { verb: Verb::Stop, calls: running::stop(found), ..action(wanted) }, Phase::Stop)
+}
+
+/// A machine that the host does not let be as the file says.
+fn refused(wanted: &Wanted, message: String) -> Held {
+    let (id, domain) = (wanted.id.clone(), wanted.domain.clone());
+    Held { id, domain, why: Why::Refused, fields: Vec::new(), message }
 }
 
 /// What all actions about a thing of the file have in common.

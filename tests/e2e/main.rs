@@ -11,6 +11,7 @@ mod firewall_elsewhere;
 mod firewall_kept;
 mod firewall_trial;
 mod firewall_words;
+mod gpus;
 #[allow(dead_code)]
 mod harness;
 mod held;
