@@ -229,7 +229,7 @@ fn machines_domains_and_policies_come_and_go() {
 }
 
 #[test]
-fn a_machine_runs_stops_and_freezes_as_the_file_says() {
+fn coverage_04_lxc_instances_run_stop_and_freeze_as_the_file_says() {
     let bed = home();
     let stands = || bed.machine("play", "toy")["status"].as_str().unwrap().to_owned();
     let file = |state: &str| edited(HOME, &[("toy: {}", &format!("toy: {{state: {state}}}"))]);
@@ -257,7 +257,7 @@ fn a_machine_runs_stops_and_freezes_as_the_file_says() {
 }
 
 #[test]
-fn addresses_move_and_are_swapped_when_restarts_are_allowed() {
+fn coverage_06_static_addresses_move_and_are_swapped_when_restarts_are_allowed() {
     let bed = home();
     let pids = (bed.pid("pro", "dev"), bed.pid("pro", "web"));
     let mut file = edited(HOME, &[("web: {}", "web: {ip: 10.110.0.40}")]);

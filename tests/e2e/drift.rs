@@ -29,7 +29,7 @@ fn drift() -> Bed {
 }
 
 #[test]
-fn what_was_changed_by_hand_is_put_back_and_what_was_added_stays() {
+fn coverage_32_what_was_added_by_hand_stays_and_what_was_changed_is_put_back() {
     let bed = drift();
     let by_hand = |script: &str, actions: &[&str]| {
         bed.sh(&format!("exec </dev/null; export INCUS_PROJECT=lab; {script}")).ok();
@@ -156,7 +156,7 @@ fn things_of_the_same_name_are_taken_over_in_sight() {
 }
 
 #[test]
-fn what_belongs_to_another_infrastructure_is_never_touched() {
+fn coverage_32_what_belongs_to_another_infrastructure_is_never_touched() {
     let bed = drift();
     let before = bed.everything();
     let other = "project_name: other\nglobal: {}\ndomains:\n  lab: {ephemeral: true, machines: {spy: {}}}\n";

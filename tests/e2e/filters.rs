@@ -28,7 +28,7 @@ fn with_rules(rules: &str) -> String {
 }
 
 #[test]
-fn a_domain_filters_on_its_bridge_and_names_its_machines() {
+fn coverage_23_network_zones_and_coverage_24_network_acls_are_of_a_domain() {
     let bed = Bed::up();
     bed.infra(SHOP);
     bed.apply(&[]).says(&["create acl net-pro", "create zone pro.home.arpa", "create record pro.home.arpa/p1"]);

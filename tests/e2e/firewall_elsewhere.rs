@@ -48,7 +48,7 @@ fn push(bed: &Bed, text: &str) {
 }
 
 #[test]
-fn a_machine_with_the_hosts_socket_has_the_host_load_its_table() {
+fn coverage_19_proxy_devices_give_a_machine_the_hosts_socket_and_the_host_loads_its_table() {
     let bed = Bed::up();
     let anklume = bed.sh("dirname $ANKLUME; chmod 777 /srv").ok().stdout.trim().to_owned();
     bed.infra(&HOST.replace("@ANKLUME@", &anklume));

@@ -74,7 +74,7 @@ fn reboot(bed: &Bed, before_incus: &str) {
 }
 
 #[test]
-fn the_table_stands_after_a_reboot_before_the_first_apply() {
+fn coverage_25_isolation_stands_after_a_reboot_before_the_first_apply() {
     let bed = booted_by_systemd();
     bed.infra(FILE);
     let shown = planned(&bed);

@@ -28,7 +28,7 @@ fn held() -> Bed {
 }
 
 #[test]
-fn changes_that_need_a_restart_wait_for_a_word_and_leave_machines_as_they_stood() {
+fn coverage_09_instance_config_changes_live_or_waits_for_a_word_and_leaves_machines_as_they_stood() {
     let bed = held();
     let pids = || ["web", "ice", "fly"].map(|name| bed.pid("work", name));
     let stand =
@@ -107,7 +107,7 @@ fn what_incus_cannot_change_in_place_is_shown_with_what_can_be_done() {
 }
 
 #[test]
-fn what_is_protected_goes_only_by_name_and_by_force() {
+fn coverage_13_what_is_protected_goes_only_by_name_and_by_force() {
     let bed = held();
     let protection = |name: &str| bed.machine("safe", name)["config"]["security.protection.delete"].clone();
     assert_eq!((protection("vault"), protection("desk")), (json!("true"), json!(null)));

@@ -25,7 +25,7 @@ fn downloads(bed: &Bed) -> usize {
 }
 
 #[test]
-fn each_image_is_fetched_once_for_all_domains_and_kept_up_to_date() {
+fn coverage_16_image_cache_fetches_each_image_once_for_all_domains_and_keeps_it_up_to_date() {
     let bed = Bed::up();
     let before = downloads(&bed);
     bed.infra(TWO);
@@ -63,7 +63,7 @@ fn each_image_is_fetched_once_for_all_domains_and_kept_up_to_date() {
 }
 
 #[test]
-fn a_repository_serves_hosts_without_a_network() {
+fn coverage_17_image_export_and_import_serve_hosts_without_a_network() {
     let bed = Bed::up();
     bed.infra(&with_repository());
     bed.anklume(&["plan"]).says(&["warning: the image repository cannot be read", "`anklume image export` makes it"]);

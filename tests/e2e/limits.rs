@@ -18,7 +18,7 @@ domains:
 ";
 
 #[test]
-fn the_host_is_shared_out_and_a_domain_takes_no_more_than_its_limits() {
+fn coverage_21_limits_and_coverage_22_project_limits_share_the_host_out() {
     let bed = Bed::up();
     bed.infra(SHARED);
     bed.apply(&[]);

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod changes;
+mod coverage;
 mod drift;
 mod filters;
 mod firewall_doctor;

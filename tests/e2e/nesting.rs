@@ -53,7 +53,7 @@ fn incusd(ids: &str) -> String {
 const PATH: &str = "export PATH=/opt/anklume:/usr/bin:/usr/sbin:/bin:/sbin";
 
 #[test]
-fn anklume_works_in_its_own_machines_two_levels_deep() {
+fn coverage_18_nesting_works_two_levels_deep() {
     let bed = Bed::up();
     let anklume = bed.sh("dirname $ANKLUME").ok().stdout.trim().to_owned();
     bed.infra(&level(1, &anklume));

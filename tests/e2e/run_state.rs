@@ -23,7 +23,7 @@ fn states(bed: &Bed) -> String {
 }
 
 #[test]
-fn machines_start_stop_restart_pause_and_resume_by_machine_domain_or_all() {
+fn coverage_27_machines_start_stop_restart_pause_and_resume_by_machine_domain_or_all() {
     let bed = Bed::up();
     bed.infra(TWO);
     bed.apply(&[]);

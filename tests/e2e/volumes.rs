@@ -42,7 +42,7 @@ fn fill(bed: &Bed, size: u32) -> crate::harness::Output {
 }
 
 #[test]
-fn a_volume_is_made_sized_attached_resized_and_moved_in_its_machine() {
+fn coverage_10_storage_volumes_are_made_sized_attached_resized_and_moved_in_their_machine() {
     let bed = Bed::bare(&["--pool", "btrfs"]).unwrap();
     bed.infra(STORE);
     let plan = bed.plan(&[]).actions();
@@ -90,7 +90,7 @@ fn a_volume_is_made_sized_attached_resized_and_moved_in_its_machine() {
 }
 
 #[test]
-fn a_volume_outlives_the_file_its_machine_and_its_domain() {
+fn coverage_10_storage_volumes_outlive_the_file_their_machine_and_their_domain() {
     let bed = Bed::up();
     bed.infra(STORE);
     bed.apply(&[]);
@@ -233,7 +233,7 @@ shared_volumes:
 ";
 
 #[test]
-fn directories_of_the_host_are_shared_with_the_right_owners_and_outlive_machines() {
+fn coverage_31_shared_and_persistent_data_has_the_right_owners_and_outlives_machines() {
     let bed = Bed::up();
     bed.infra(SHARES);
     let directories = ["/srv/all", "/srv/anklume/shares/docs", "/srv/data/pro/dev/notes", "/srv/data/pro/dev/papers"];

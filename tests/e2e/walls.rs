@@ -15,7 +15,7 @@ network_policies:
 
 /// The table stands before the first machine starts, and a table that cannot be loaded starts none.
 #[test]
-fn no_machine_starts_before_the_table_stands() {
+fn coverage_25_isolation_stands_before_any_machine_starts() {
     let bed = Bed::up();
     bed.infra(FILE);
     // An `incus` that looks whether the table is there when a machine is to be launched or started.
