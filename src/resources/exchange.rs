@@ -194,7 +194,10 @@ fn told((bridge, claim): (&str, Claim<'_>), wanted: &Wanted) -> String {
 
 fn conflict(sides: &Sides<'_>, wanted: &Wanted, what: &str, holder: &Found) -> Conflict {
     let (name, project) = (&holder.id.name, &holder.id.project);
-    let help = if sides.wanted_of(&holder.id).is_none() {
+    let domain = holder.marks.as_ref().map(|marks| &marks.domain);
+    let help = if let Some(domain) = domain.filter(|domain| sides.desired.disabled.contains(*domain)) {
+        format!("it stays as it is while {domain} is disabled: enable {domain}, or give {} another one", wanted.id)
+    } else if sides.wanted_of(&holder.id).is_none() {
         format!("delete {name} (`--prune`, if it left the file), or give {} another one", wanted.id)
     } else if !sides.options.restart {
         "`anklume apply --restart` moves both".to_owned()

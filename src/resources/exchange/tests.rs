@@ -133,3 +133,14 @@ fn what_cannot_simply_stop_for_another_address_gives_it_up_before_its_bridge_mov
     assert_eq!(released(fleeting).0, calls(&["config edit", "stop a", "config edit"]));
     assert_eq!(released(ours("orphan")).0, calls(&["config edit"]), "it runs on");
 }
+
+#[test]
+fn what_a_disabled_domain_has_comes_free_when_it_is_enabled() {
+    let desired = Desired { disabled: ["off".to_owned()].into(), ..Desired::default() };
+    let marks = Some(Marks { domain: "off".into(), ..Marks::default() });
+    let holder = Found { marks, ..bridge("net-off", "10.0.1.254/24") };
+    let (options, live) = (Options::default(), Live::default());
+    let sides = Sides::new(&desired, &live, None, &options, &[]);
+    let told = conflict(&sides, &wanted_bridge("net-a", "10.0.1.254/24"), "10.0.1.254", &holder);
+    assert_eq!(told.help, "it stays as it is while off is disabled: enable off, or give network net-a another one");
+}
