@@ -37,7 +37,7 @@ pub(crate) struct Step {
     pub(crate) needs: Vec<Id>,
     /// It starts a machine: never before the isolation stands.
     pub(crate) starts: bool,
-    /// Running machines it stops and starts: no two of those at once.
+    /// Running machines it stops and starts.
     pub(crate) restarts: Vec<Id>,
     /// Who gets the name or the address that it gives up.
     pub(crate) serves: BTreeSet<Id>,
@@ -67,8 +67,8 @@ struct Sieve<'a> {
     needing: BTreeMap<&'a Id, Vec<usize>>,
     /// The steps that leave something to a thing.
     serving: BTreeMap<&'a Id, Vec<usize>>,
-    /// The steps that restart a machine.
-    restarting: BTreeMap<&'a Id, Vec<usize>>,
+    /// The steps that write a machine.
+    writing: BTreeMap<&'a Id, Vec<usize>>,
     /// The steps that load the table first.
     fences: Vec<usize>,
 }
@@ -81,7 +81,7 @@ impl<'a> Sieve<'a> {
             of_thing: by(steps, |step| vec![&step.action.id]),
             needing: by(steps, |step| step.needs.iter().collect()),
             serving: by(steps, |step| step.serves.iter().collect()),
-            restarting: by(steps, |step| step.restarts.iter().collect()),
+            writing: by(steps, |step| written(step, sides)),
             fences: (0..steps.len()).filter(|at| steps[*at].phase == Phase::Fence).collect(),
         }
     }
@@ -99,9 +99,8 @@ impl<'a> Sieve<'a> {
             Phase::LastFence => self.before_last(step),
         };
         before.extend(self.stops(&step.action.id));
-        // No two restarts of one machine at once.
-        let restarts = step.restarts.iter().flat_map(|id| at_or_none(&self.restarting, id));
-        before.extend(restarts.filter(|other| *other < at));
+        let writing = written(step, self.sides).into_iter().flat_map(|id| at_or_none(&self.writing, id));
+        before.extend(writing.filter(|other| *other < at));
         if step.starts {
             before.extend(&self.fences);
         }
@@ -140,7 +139,10 @@ impl<'a> Sieve<'a> {
         if step.phase == Phase::Run {
             // A machine is started, then frozen.
             before.extend(self.of(id, &[Phase::Run]).filter(|other| *other < at));
-            before.extend(at_or_none(&self.restarting, id));
+            before.extend(at_or_none(&self.writing, id));
+            let now = self.sides.live.found.get(id).into_iter().flat_map(|found| &found.needs);
+            let profiles = now.chain(&step.needs).filter(|need| need.kind == Kind::Profile);
+            before.extend(profiles.flat_map(|id| self.of(id, &[Phase::Late])));
         }
         before
     }
@@ -150,7 +152,7 @@ impl<'a> Sieve<'a> {
         let id = &step.action.id;
         let mut before: BTreeSet<usize> = self.of(id, &[Phase::Make]).collect();
         for user in self.users(id) {
-            before.extend(self.of(user, &[Phase::Make]));
+            before.extend(self.of(user, &[Phase::Release, Phase::Make]));
         }
         before.extend(self.deletions_of_machines(id));
         let making = |at: &usize| id.kind == Kind::Project && self.steps[*at].phase == Phase::Make;
@@ -217,6 +219,17 @@ impl<'a> Sieve<'a> {
     fn users(&self, id: &Id) -> impl Iterator<Item = &'a Id> + '_ {
         self.sides.users(id).iter().map(|user| &user.id)
     }
+}
+
+/// The machines that a step writes: no two such steps at once. Incus writes every machine of a profile that is edited,
+/// as the machine was when it began: what another edit changes meanwhile would be lost.
+fn written<'a>(step: &'a Step, sides: &Sides<'a>) -> Vec<&'a Id> {
+    if !matches!(step.phase, Phase::Release | Phase::Make) {
+        return step.restarts.iter().collect();
+    }
+    let id = &step.action.id;
+    let users = sides.users(id).iter().map(|user| &user.id).filter(|_| id.kind == Kind::Profile);
+    users.chain(&step.restarts).chain([id].into_iter().filter(|id| id.kind == Kind::Instance)).collect()
 }
 
 fn by<'a>(steps: &'a [Step], key: impl Fn(&'a Step) -> Vec<&'a Id>) -> BTreeMap<&'a Id, Vec<usize>> {
