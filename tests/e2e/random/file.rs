@@ -29,6 +29,7 @@ impl Dice {
 
 const DOMAINS: u64 = 8;
 const MACHINES: u64 = 6;
+const TRUST: [&str; 5] = ["admin", "trusted", "semi-trusted", "untrusted", "disposable"];
 
 /// A file with up to eight domains of up to six machines; mostly fewer.
 pub(super) fn random(dice: &mut Dice) -> String {
@@ -70,10 +71,14 @@ fn domain(dice: &mut Dice, text: &mut String, name: &str) -> Vec<String> {
         let _ = writeln!(text, "    {line}");
     };
     key(format!("ephemeral: {}", !dice.one_in(5)));
-    // The same in every file: a network that moves is tried in `changes.rs`, one kind of move at a time.
     let number = usize::from(name.as_bytes()[1] - b'0');
-    let trust = ["admin", "trusted", "semi-trusted", "untrusted", "disposable"][number % 5];
+    // Mostly the same in every file, so that some networks stay and some move.
+    let trust = if dice.one_in(3) { dice.of(&TRUST) } else { TRUST[number % TRUST.len()] };
     key(format!("trust_level: {trust}"));
+    // Networks that no other domain has in any file: one that is disabled keeps what it has.
+    if dice.one_in(4) {
+        key(format!("subnet_id: {}", number + if dice.one_in(2) { 100 } else { 200 }));
+    }
     if dice.one_in(3) {
         key(format!("description: Number {}", dice.roll(5)));
     }
