@@ -10,6 +10,8 @@ pub(crate) struct Ui {
     pub(crate) err: Surface,
     /// A question can be asked and answered.
     pub(crate) can_ask: bool,
+    /// Warnings were said before, and are not said again.
+    pub(crate) warned: bool,
 }
 
 /// One of the two streams.
@@ -65,7 +67,13 @@ impl Ui {
             out: Surface::new(stdout, color),
             err: Surface::new(stderr, color),
             can_ask: stderr && io::stdin().is_terminal(),
+            warned: false,
         }
+    }
+
+    /// For another look at the same file.
+    pub(crate) fn after_warnings(self) -> Self {
+        Self { warned: true, ..self }
     }
 
     /// Writes data. A reader that has seen enough (`| head`) is no error.

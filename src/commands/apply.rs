@@ -44,7 +44,7 @@ pub(crate) async fn run(global: &Global, args: &ApplyArgs, ui: Ui) -> Result<Exi
     let mut report = carry_out(&plan, bounds, ui).await?;
     agents::wait_for(&plan, &report, &ground.desired, Duration::from_secs(args.agent_wait), ui).await;
     // What was to be made anew has been.
-    let options = Options { replace: Vec::new(), ..options };
+    let (options, ui) = (Options { replace: Vec::new(), ..options }, ui.after_warnings());
     let mut ground = Ground::read(global, false, ui).await?;
     let mut again = ground.plan(&options, false, ui).await?;
     if report.wants_another_look() {

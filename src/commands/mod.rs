@@ -81,7 +81,9 @@ pub(crate) fn say_problems(loaded: &Loaded, problems: &[Problem], ui: Ui) -> Res
     if problems.iter().any(|problem| problem.level == Level::Error) {
         return Err(WrongInput::drawn(&drawn).into());
     }
-    ui.say(drawn.trim_end());
+    if !ui.warned {
+        ui.say(drawn.trim_end());
+    }
     Ok(())
 }
 
