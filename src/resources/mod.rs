@@ -64,6 +64,24 @@ pub(crate) struct Wanted {
     pub(crate) instance: Option<WantedInstance>,
 }
 
+#[cfg(test)]
+impl Wanted {
+    /// One of which nothing more is known.
+    pub(crate) fn bare(id: Id, domain: &str, fields: Fields) -> Self {
+        Self {
+            id,
+            domain: domain.to_owned(),
+            fields,
+            at_birth: BTreeMap::new(),
+            needs: Vec::new(),
+            protected: false,
+            comes_with_project: false,
+            note: String::new(),
+            instance: None,
+        }
+    }
+}
+
 /// What only an instance has.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct WantedInstance {

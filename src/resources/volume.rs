@@ -218,17 +218,7 @@ mod tests {
         let mut fields = found.fields.clone();
         fields.remove(&Key::Config("size".into()));
         fields.extend(size.map(|size| (Key::Config("size".into()), size.to_owned())));
-        Wanted {
-            id: found.id.clone(),
-            domain: "pro".into(),
-            fields,
-            at_birth: BTreeMap::new(),
-            needs: Vec::new(),
-            protected: false,
-            comes_with_project: false,
-            note: String::new(),
-            instance: None,
-        }
+        Wanted::bare(found.id.clone(), "pro", fields)
     }
 
     fn resized(found: &Found, size: &str) -> Impact {

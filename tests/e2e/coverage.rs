@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::harness::{Bed, edited, wait_for};
+use crate::harness::{Bed, edited, wait_for, with_programs};
 
 /// 1 to 32, but for what a later version brings.
 const LATER: [u32; 5] = [5, 15, 28, 29, 30];
@@ -141,6 +141,33 @@ domains:
 }
 
 #[test]
+fn coverage_06_static_addresses_stay_whatever_comes_before_them() {
+    let bed = Bed::up();
+    let file = edited(HOME, &[("machines: {dev: {}}", "machines: {dev: {}, web: {}}")]);
+    bed.infra(&file);
+    bed.apply(&[]);
+    bed.wait_for_guests(&[("pro", "dev", "10.110.0.1"), ("pro", "web", "10.110.0.2")]);
+    let pids = [bed.pid("pro", "dev"), bed.pid("pro", "web")];
+    // A domain that sorts first in its zone, and a machine in the middle.
+    let more = [
+        ("domains:\n", "domains:\n  any: {trust_level: trusted, machines: {one: {}}}\n"),
+        ("{dev: {}, web: {}}", "{dev: {}, new: {}, web: {}}"),
+    ];
+    let made = [
+        "create instance new",
+        "create instance one",
+        "create network net-any",
+        "create profile any/default",
+        "create project any",
+        "update firewall",
+    ];
+    bed.turns(&edited(&file, &more), &[], &made);
+    bed.wait_for_guests(&[("pro", "dev", "10.110.0.1"), ("pro", "web", "10.110.0.2"), ("pro", "new", "10.110.0.3")]);
+    bed.wait_for_guest("any", "one", "10.110.1.1");
+    assert_eq!([bed.pid("pro", "dev"), bed.pid("pro", "web")], pids);
+}
+
+#[test]
 fn coverage_11_ephemeral_instances_are_gone_when_they_stop_and_come_again() {
     let bed = Bed::up();
     bed.infra(&edited(HOME, &[("dev: {}", "dev: {instance_ephemeral: true}")]));
@@ -204,9 +231,7 @@ domains:
     machines:
       dev:
         devices:
-          usr: {type: disk, source: /usr, path: /usr, readonly: true}
-          lib: {type: disk, source: /usr/lib, path: /lib, readonly: true}
-          lib64: {type: disk, source: /usr/lib64, path: /lib64, readonly: true}
+          @PROGRAMS@
         cloud_init:
           user_data: {packages: [less], runcmd: [[touch, /run/here]]}
           vendor_data: |
@@ -231,13 +256,14 @@ const ASK: &str = r#"python3 - <<-'END'
 #[test]
 fn coverage_20_cloud_init_reaches_the_guest_as_it_is_written() {
     let bed = Bed::up();
-    bed.infra(CLOUD);
+    let cloud = with_programs(CLOUD);
+    bed.infra(&cloud);
     bed.apply(&[]);
     bed.plan_is_empty();
     let told = bed.guest("pro", "dev", ASK).ok();
     let _ = told.says(&["#cloud-config\npackages:\n  - less\nruncmd:\n", "timezone: Europe/Paris", "version: 2"]);
     // On a machine that stands, a plan tells what becomes of it.
-    let changed = edited(CLOUD, &[("packages: [less]", "packages: [more]")]);
+    let changed = edited(&cloud, &[("packages: [less]", "packages: [more]")]);
     bed.infra(&changed);
     bed.anklume(&["plan"]).says(&["cloud-init runs again at the next start", "`--replace dev`"]);
     bed.turns(&changed, &[], &["update instance dev"]);

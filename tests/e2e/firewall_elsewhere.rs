@@ -1,6 +1,6 @@
 //! anklume in a machine, with the host's Incus behind a forwarded socket: the host's table is out of its reach.
 
-use crate::harness::{Bed, Output, edited};
+use crate::harness::{Bed, Output, edited, with_programs};
 
 /// The host's own infrastructure: a machine that has the host's programs and the socket of its Incus.
 const HOST: &str = r#"
@@ -12,9 +12,7 @@ domains:
     machines:
       ctl:
         devices:
-          usr: {type: disk, source: /usr, path: /usr, readonly: true}
-          lib: {type: disk, source: /usr/lib, path: /lib, readonly: true}
-          lib64: {type: disk, source: /usr/lib64, path: /lib64, readonly: true}
+          @PROGRAMS@
           anklume: {type: disk, source: "@ANKLUME@", path: /opt/anklume, readonly: true}
           shared: {type: disk, source: /srv, path: /srv, shift: true}
           incus:
@@ -51,7 +49,7 @@ fn push(bed: &Bed, text: &str) {
 fn coverage_19_proxy_devices_give_a_machine_the_hosts_socket_and_the_host_loads_its_table() {
     let bed = Bed::up();
     let anklume = bed.sh("dirname $ANKLUME; chmod 777 /srv").ok().stdout.trim().to_owned();
-    bed.infra(&HOST.replace("@ANKLUME@", &anklume));
+    bed.infra(&with_programs(HOST).replace("@ANKLUME@", &anklume));
     bed.apply(&[]);
     push(&bed, INNER);
 

@@ -1,7 +1,7 @@
 //! Rows 18 and 19: anklume in a machine that anklume made: with an Incus of its own, two levels deep, and with the
 //! host's Incus behind a forwarded socket.
 
-use crate::harness::Bed;
+use crate::harness::{Bed, with_programs};
 
 /// A container that has the host's programs, and can run an Incus of its own.
 const HOST: &str = r#"
@@ -9,16 +9,14 @@ const HOST: &str = r#"
       host:
         config: {security.nesting: true}
         devices:
-          usr: {type: disk, source: /usr, path: /usr, readonly: true}
-          lib: {type: disk, source: /usr/lib, path: /lib, readonly: true}
-          lib64: {type: disk, source: /usr/lib64, path: /lib64, readonly: true}
+          @PROGRAMS@
           anklume: {type: disk, source: "@ANKLUME@", path: /opt/anklume, readonly: true}
           images: {type: disk, source: /srv/images, path: /srv/images, readonly: true}
 "#;
 
 /// The infrastructure of one level: its domain, its machine, and a plain one beside it.
 fn level(number: u32, anklume: &str) -> String {
-    let profile = HOST.replace("@ANKLUME@", anklume);
+    let profile = with_programs(HOST).replace("@ANKLUME@", anklume);
     format!(
         "project_name: level{number}
 global:

@@ -22,17 +22,7 @@ pub(crate) fn nic(address: &str) -> Value {
 }
 
 pub(crate) fn wanted(name: &str, device: &Value) -> Wanted {
-    Wanted {
-        id: Id::within(Kind::Instance, "p", name),
-        domain: "p".into(),
-        fields: listed(&json!({"devices": {"eth0": device}})),
-        at_birth: BTreeMap::new(),
-        needs: Vec::new(),
-        protected: false,
-        comes_with_project: false,
-        note: String::new(),
-        instance: None,
-    }
+    Wanted::bare(Id::within(Kind::Instance, "p", name), "p", listed(&json!({"devices": {"eth0": device}})))
 }
 
 fn live(found: impl IntoIterator<Item = Found>) -> Live {

@@ -29,17 +29,8 @@ fn impact_with(key: &Key, fields: &[(Key, &str)], found: &Found) -> Impact {
 
 /// The same, on this server.
 fn impact_on(key: &Key, fields: &[(Key, &str)], found: &Found, server: Option<&Server>) -> Impact {
-    let wanted = Wanted {
-        id: found.id.clone(),
-        domain: String::new(),
-        fields: fields.iter().map(|(key, value)| (key.clone(), (*value).to_owned())).collect(),
-        at_birth: BTreeMap::new(),
-        needs: Vec::new(),
-        protected: false,
-        comes_with_project: false,
-        note: String::new(),
-        instance: None,
-    };
+    let fields = fields.iter().map(|(key, value)| (key.clone(), (*value).to_owned())).collect();
+    let wanted = Wanted::bare(found.id.clone(), "", fields);
     Instances.impact(key, &wanted, found, server)
 }
 

@@ -14,6 +14,14 @@ pub(crate) use output::Output;
 pub(crate) use plan::Plan;
 pub(crate) use running::Running;
 
+/// Devices that give a container the host's programs, in the place of `@PROGRAMS@`.
+pub(crate) fn with_programs(text: &str) -> String {
+    let devices = [("usr", "/usr", "/usr"), ("lib", "/usr/lib", "/lib"), ("lib64", "/usr/lib64", "/lib64")];
+    let devices = devices
+        .map(|(name, source, path)| format!("{name}: {{type: disk, source: {source}, path: {path}, readonly: true}}"));
+    edited(text, &[("@PROGRAMS@", &devices.join("\n          "))])
+}
+
 /// A text with some words replaced, each of which is in it.
 #[track_caller]
 pub(crate) fn edited(text: &str, edits: &[(&str, &str)]) -> String {
