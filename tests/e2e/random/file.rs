@@ -92,6 +92,20 @@ fn domain(dice: &mut Dice, text: &mut String, name: &str) -> Vec<String> {
         key(format!("limits: {{instances: {}, processes: 2000}}", 6 + dice.roll(3)));
         key("x-limited: true".into());
     }
+    if dice.one_in(4) {
+        key(format!("dns_zone: {name}.{}.arpa", dice.of(&["home", "lab"])));
+    }
+    if dice.one_in(4) {
+        let (way, action) = (dice.of(&["ingress", "egress"]), dice.of(&["allow", "drop", "reject"]));
+        key(format!(
+            "acl: [{{direction: {way}, action: {action}, protocol: tcp, destination_port: {}}}]",
+            dice.roll(90) + 1
+        ));
+    }
+    if dice.one_in(6) {
+        key("ai_sanitize: always".into());
+        key("file_portal: {allowed_paths: [/srv/in], read_only: true}".into());
+    }
     if dice.one_in(5) {
         key(format!("ai_provider: {}", dice.of(&["local", "cloud", "local-first"])));
     }
@@ -126,20 +140,38 @@ fn machine_keys(dice: &mut Dice, name: &str) -> Vec<String> {
     some(dice, 4, "profiles: [default, extra]".into());
     some(dice, 8, "profiles: [extra, default]".into());
     let ephemeral = dice.one_in(2);
-    some(dice, 6, format!("ephemeral: {ephemeral}"));
     let state = dice.of(&["running", "stopped", "frozen"]);
-    some(dice, 4, format!("state: {state}"));
+    // What is gone when it stops can only run.
+    if dice.one_in(8) {
+        some(dice, 1, "ephemeral: true, instance_ephemeral: true".into());
+    } else {
+        some(dice, 6, format!("ephemeral: {ephemeral}"));
+        some(dice, 4, format!("state: {state}"));
+    }
     some(dice, 5, format!("boot_autostart: {}", number > 1));
     some(dice, 5, format!("boot_priority: {}", number * 7));
     some(dice, 5, "snapshots_schedule: '@daily', snapshots_expiry: 30d".into());
-    some(dice, 6, format!("cloud_init: {{user_data: {{packages: [p{number}]}}}}"));
+    some(
+        dice,
+        6,
+        format!("cloud_init: {{user_data: {{packages: [p{number}]}}, network_config: {{version: {number}}}}}"),
+    );
+    some(
+        dice,
+        5,
+        format!("devices: {{null{number}: {{type: unix-char, source: /dev/null, path: /dev/null{number}}}}}"),
+    );
+    some(dice, 8, "export_apps: [editor]".into());
     some(dice, 6, format!("weight: {}", number + 1));
     some(dice, 6, "roles: [web], services: [{name: s1}]".into());
     some(dice, 6, "health: 'true'".into());
     let path = dice.of(&["/data", "/srv/data"]);
     some(dice, 4, format!("storage_volumes: {{data: {{path: {path}, size: {}MiB}}}}", 10 + number));
-    some(dice, 5, format!("persistent_data: {{home: {{path: /home/{number}}}}}"));
-    let _ = name;
+    some(dice, 5, format!("persistent_data: {{home: {{path: /home/{number}, readonly: {ephemeral}}}}}"));
+    // Another image would be another machine.
+    if name.ends_with("m0") {
+        keys.push("os_image: images:debian/13".into());
+    }
     // A key that was taken twice would be an error of the file.
     keys.dedup_by_key(|key| key.split(':').next().unwrap_or_default().to_owned());
     keys
@@ -189,6 +221,8 @@ fn shared(dice: &mut Dice, text: &mut String, consumers: &[String]) {
         return;
     }
     let at = usize::try_from(dice.roll(consumers.len() as u64)).unwrap();
-    let _ =
-        writeln!(text, "shared_volumes:\n  common: {{consumers: {{{}: {}}}}}", consumers[at], dice.of(&["ro", "rw"]));
+    let (shift, propagate, mode) = (dice.one_in(2), dice.one_in(2), dice.of(&["ro", "rw"]));
+    let keys =
+        format!("shift: {shift}, propagate: {propagate}, path: /common, consumers: {{{}: {mode}}}", consumers[at]);
+    let _ = writeln!(text, "shared_volumes:\n  common: {{{keys}}}");
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use crate::harness::Bed;
 use file::Dice;
 
-/// `ANKLUME_RANDOM_FILES` files, eight unless said; `ANKLUME_RANDOM_SEED` picks others.
+/// `ANKLUME_RANDOM_FILES` files, twenty unless said; `ANKLUME_RANDOM_SEED` picks others.
 fn asked(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
@@ -30,7 +30,7 @@ fn kept(bed: &Bed) -> BTreeSet<String> {
 
 #[test]
 fn from_any_file_to_any_other_an_apply_leaves_nothing_to_do() {
-    let (files, seed) = (asked("ANKLUME_RANDOM_FILES", 8), asked("ANKLUME_RANDOM_SEED", 1));
+    let (files, seed) = (asked("ANKLUME_RANDOM_FILES", 20), asked("ANKLUME_RANDOM_SEED", 1));
     let bed = Bed::up();
     for number in 0..files {
         let text = file::random(&mut Dice::new(seed.wrapping_mul(1000) + number));
