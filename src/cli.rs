@@ -63,6 +63,10 @@ pub(crate) enum Command {
     Shell(ShellArgs),
     /// Show what a machine wrote on its console
     Logs(LogsArgs),
+    /// Move a machine with its volumes to another domain or pool; the file too
+    Move(MoveArgs),
+    /// Copy a machine with its volumes, under another name; the file gets it too
+    Copy(CopyArgs),
     /// The images that machines are made from: one cache for all domains
     #[command(subcommand)]
     Image(ImageCommand),
@@ -209,6 +213,41 @@ pub(crate) struct LogsArgs {
     /// What Incus wrote about it instead
     #[arg(long)]
     pub(crate) incus: bool,
+}
+
+/// The machine stops, is copied whole and compared; only then the file is edited and the source goes. Whatever cuts it off,
+/// the same command goes on from there. Without an option it goes where the file has it.
+#[derive(Debug, Args)]
+pub(crate) struct MoveArgs {
+    /// The machine
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// The domain to move it to
+    #[arg(long, value_name = "DOMAIN", conflicts_with = "pool")]
+    pub(crate) to: Option<String>,
+    /// The storage pool to move it to, with its volumes
+    #[arg(long, value_name = "POOL")]
+    pub(crate) pool: Option<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+/// The machine stops until it is copied.
+#[derive(Debug, Args)]
+pub(crate) struct CopyArgs {
+    /// The machine
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// What the copy is called
+    #[arg(value_name = "NEWNAME")]
+    pub(crate) new: String,
+    /// The domain that the copy is in [default: that of the machine]
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) to: Option<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Subcommand)]

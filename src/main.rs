@@ -2,6 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod apply;
+mod carry;
 mod cli;
 mod commands;
 mod failure;

@@ -114,6 +114,10 @@ pub(crate) enum Verb {
     Release,
     /// Sets a machine aside under another name, with all that is in it.
     Keep,
+    /// Makes a copy of something with its data.
+    Copy,
+    /// Puts a complete copy in its place.
+    Move,
 }
 
 impl Verb {
@@ -132,6 +136,8 @@ impl Verb {
             Self::Delete => "delete",
             Self::Release => "release",
             Self::Keep => "keep",
+            Self::Copy => "copy",
+            Self::Move => "move",
         }
     }
 
@@ -231,6 +237,10 @@ pub(crate) enum Why {
     Rebuild,
     /// Incus cannot change it.
     Refused,
+    /// Stands in another domain than the file has it in; `anklume move` brings it.
+    Moved,
+    /// A copy that was cut off.
+    Unfinished,
     /// Cannot be told: the firewall, without the right to read it.
     Unknown,
 }

@@ -57,6 +57,18 @@ pub(crate) async fn run(global: &Global, args: &ApplyArgs, ui: Ui) -> Result<Exi
     verdict(&report, &again, ui)
 }
 
+/// Does what is left for a machine, without a question: one was asked before.
+pub(super) async fn finish(global: &Global, machine: &str, ui: Ui) -> Result<ExitCode> {
+    let options = Options { target: vec![machine.to_owned()], ..Options::default() };
+    let plan = Ground::read(global, false, ui).await?.plan(&options, false, ui).await?;
+    if plan.actions.is_empty() {
+        return left_over(&plan);
+    }
+    let report = carry_out(&plan, bounds(None), ui).await?;
+    let again = Ground::read(global, false, ui).await?.plan(&options, false, ui).await?;
+    verdict(&report, &again, ui)
+}
+
 /// The file of `--firewall export FILE`.
 fn export_to(args: &ApplyArgs, ui: Ui) -> Result<Option<&Path>, WrongInput> {
     match args.firewall.as_slice() {

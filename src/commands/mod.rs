@@ -12,6 +12,7 @@ mod named;
 pub(crate) mod plan;
 pub(crate) mod power;
 pub(crate) mod preflight;
+pub(crate) mod relocate;
 pub(crate) mod status;
 
 use std::path::Path;
@@ -60,6 +61,8 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<ExitCode> {
         Command::Exec(args) => enter::exec(global, &args, ui).await,
         Command::Shell(args) => enter::shell(global, &args, ui).await,
         Command::Logs(args) => enter::logs(global, &args, ui).await,
+        Command::Move(args) => relocate::r#move(global, &args, ui).await,
+        Command::Copy(args) => relocate::copy(global, &args, ui).await,
         Command::Image(command) => image::run(global, command, ui).await,
         Command::Firewall(command) => firewall::run(global, command, ui).await,
     }
@@ -103,6 +106,7 @@ pub(crate) struct Ground {
     /// The isolation as it is to be while everything is where it is now.
     pub(crate) wall: Wall,
     pub(crate) live: Live,
+    facts: Facts,
 }
 
 impl Ground {
@@ -112,7 +116,7 @@ impl Ground {
         let mut context = host::facts::read_context(Path::new("/"), global.yolo);
         context.repository = loaded.infra.global.image_repository.as_deref().map(repository);
         let shared = loaded.infra.global.resource_policy.is_some();
-        let (mut live, facts) = if offline {
+        let (live, facts) = if offline {
             let totals = host::facts::kernel_totals(Path::new("/")).filter(|_| shared);
             (Live::empty(), host::facts::Facts { totals, ..context })
         } else {
@@ -121,6 +125,15 @@ impl Ground {
             let live = live.context("Incus cannot be read")?;
             seen_from(live, facts.context("the addresses of this host cannot be read")?).await?
         };
+        Self::on(loaded, live, facts, offline, ui)
+    }
+
+    /// What another file would make of the same host.
+    pub(crate) fn with(&self, loaded: Loaded, ui: Ui) -> Result<Self> {
+        Self::on(loaded, self.live.clone(), self.facts.clone(), false, ui)
+    }
+
+    fn on(loaded: Loaded, mut live: Live, facts: Facts, offline: bool, ui: Ui) -> Result<Self> {
         say_problems(&loaded, &infra::host_rules(&loaded.infra, &facts), ui)?;
         let (desired, problems) =
             resolve::resolve(&loaded.infra, &facts, &Holds::of(&live, &loaded.infra.project_name));
@@ -129,7 +142,7 @@ impl Ground {
             live.look_for(directory::wanted(&desired).into_keys());
         }
         let wall = fencing::standing(&desired, &live);
-        Ok(Self { loaded, desired, wall, live })
+        Ok(Self { loaded, desired, wall, live, facts })
     }
 
     /// The same, writing the table to a file where the kernel that it is for is out of reach.

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::Ground;
 use crate::failure::Hinted;
 use crate::plan::Kind;
-use crate::resources::Found;
+use crate::resources::{Found, journey};
 
 /// Names that were all found: in the file, or on something that anklume made. No name stands for everything.
 pub(super) struct Named<'a> {
@@ -32,10 +32,11 @@ impl<'a> Named<'a> {
         self.names.is_empty() || self.names.iter().any(|name| self.is(found, name))
     }
 
-    /// The machines of this infrastructure that were named. What is kept of earlier ones is none of a
-    /// domain's machines: it has to be called by its own name.
+    /// The machines of this infrastructure that were named. What is kept of earlier ones, and copies on
+    /// their way, are none of a domain's machines: they have to be called by their own names.
     pub(super) fn machines(&self) -> Vec<&'a Found> {
-        let meant = |found: &&Found| !found.is_set_aside() || self.names.contains(&found.id.name);
+        let beside = |found: &Found| found.is_set_aside() || journey::is_part(found);
+        let meant = |found: &&Found| !beside(found) || self.names.contains(&found.id.name);
         self.ours().filter(|found| found.id.kind == Kind::Instance && self.picks(found)).filter(meant).collect()
     }
 

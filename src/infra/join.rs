@@ -20,7 +20,7 @@ pub(super) fn join(name: String, texts: Vec<Text>, problems: &mut Vec<Problem>) 
             }
             Err(problem) => problems.push(*problem),
         }
-        sources.push(Source::new(name, content));
+        sources.push(Source::new(role, name, content));
     }
     let whole = trees.len() == sources.len();
     let root = match trees.first() {

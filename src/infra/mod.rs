@@ -5,6 +5,7 @@ mod asked;
 mod at;
 mod decode;
 mod draw;
+mod edit;
 mod emit;
 #[cfg(test)]
 mod examples;
@@ -17,6 +18,7 @@ pub(crate) mod model;
 pub(crate) mod near;
 mod node;
 pub(crate) mod problem;
+pub(crate) mod rewrite;
 mod rules;
 #[cfg(test)]
 mod sample;

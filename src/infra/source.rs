@@ -1,5 +1,6 @@
 //! The files that were read, and where in them a path stands.
 
+use super::files::Role;
 use super::node::{Kind, Node};
 use super::problem::{Path, Place, Problem, Spot};
 
@@ -9,14 +10,15 @@ pub(crate) struct Source {
     /// As the user calls it: `infra/domains/pro.yml`.
     pub(crate) name: String,
     pub(crate) text: String,
+    pub(super) role: Role,
     /// Where each line starts.
     lines: Vec<usize>,
 }
 
 impl Source {
-    pub(super) fn new(name: String, text: String) -> Self {
+    pub(super) fn new(role: Role, name: String, text: String) -> Self {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { name, text, lines }
+        Self { name, text, role, lines }
     }
 
     /// The line of a byte, from 0.

@@ -161,9 +161,12 @@ pub(super) fn held(found: &Found) -> Held {
     }
 }
 
-/// The mark of one that bears its own name again: the run was cut off before it got another one, or the user gave it back.
-pub(super) fn ended(found: &Found) -> Option<String> {
-    found.marks.as_ref()?.kept.as_ref().map(|_| mark::KEPT.to_owned())
+/// The marks that end when a machine is changed like any other: of one that was set aside and bears its own name again, of
+/// a copy that is in its place.
+pub(super) fn ended(found: &Found) -> Vec<String> {
+    let Some(marks) = &found.marks else { return Vec::new() };
+    let each = [(mark::KEPT, marks.kept.is_some()), (mark::JOURNEY, marks.journey.is_some())];
+    each.into_iter().filter(|(_, is_there)| *is_there).map(|(key, _)| key.to_owned()).collect()
 }
 
 #[cfg(test)]

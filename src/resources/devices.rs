@@ -70,8 +70,11 @@ pub(super) fn refusal(sides: &Sides<'_>, all: &AllWeighed<'_>, wanted: &Wanted, 
 
 /// That this machine's root disk would have to move.
 pub(super) fn refused(found: &Found) -> Impact {
-    let anew = anew(&found.id.name);
-    Impact::Refused(format!("Incus cannot move a root disk to another pool in place; {anew}"))
+    let (name, anew) = (&found.id.name, anew(&found.id.name));
+    Impact::Refused(format!(
+        "Incus cannot move a root disk to another pool in place; `anklume move {name}` brings it there with its data, or \
+         {anew}"
+    ))
 }
 
 /// Would a machine lose its root disk, or find it on another pool, with a profile as it is wanted?

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use super::fields::Fields;
+use super::journey;
 use super::network::nics;
 use super::planner::Options;
 use super::sides::Sides;
@@ -105,9 +106,10 @@ impl<'s> Done<'s> {
             // One that gives up its address and gets no other one now has none.
             return then.filter(|then| !self.released.contains(id) || now.as_ref() != Some(then));
         }
-        // A machine that is not made by this plan has no place where somebody else is.
-        let is_free = self.holders.get(seat).is_none_or(|holder| self.deleted.contains(*holder));
-        (self.made.contains(id) || is_free).then(|| seat.clone())
+        // A machine that is not made by this plan has no place where somebody else is, nor while it stands elsewhere.
+        let is_free = || self.holders.get(seat).is_none_or(|holder| self.deleted.contains(*holder));
+        let is_elsewhere = || journey::elsewhere(id, self.sides.live, &self.sides.desired.infra).is_some();
+        (self.made.contains(id) || is_free() && !is_elsewhere()).then(|| seat.clone())
     }
 
     /// An end as it will be, and whom it waits for: the machine, and who has its address until then. `None` where there

@@ -6,6 +6,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::aside::Kept;
+use super::journey::Journey;
 use crate::incus::edit::{self, Edit};
 
 /// Where a value stands in an Incus object.
@@ -101,12 +102,14 @@ pub(crate) mod mark {
     pub(crate) const PROTECTED: &str = "user.anklume.protected";
     /// The image of an instance, as the file names it.
     pub(crate) const IMAGE: &str = "user.anklume.image";
+    /// On a copy of a machine that is on its way.
+    pub(crate) const JOURNEY: &str = "user.anklume.journey";
     /// On a machine that was kept when another one was made in its place.
     pub(crate) const KEPT: &str = "user.anklume.kept";
 
     /// Is this key one of them? Other keys that start so say the nesting context, and are compared like any other.
     pub(super) fn is_one(key: &str) -> bool {
-        [INFRA, DOMAIN, APPLIED, PROTECTED, IMAGE, KEPT].contains(&key)
+        [INFRA, DOMAIN, APPLIED, PROTECTED, IMAGE, JOURNEY, KEPT].contains(&key)
     }
 }
 
@@ -119,6 +122,8 @@ pub(crate) struct Marks {
     pub(crate) applied: BTreeSet<Key>,
     /// It was set aside.
     pub(crate) kept: Option<Kept>,
+    /// It is a copy on its way.
+    pub(crate) journey: Option<Journey>,
 }
 
 impl Marks {
@@ -133,6 +138,7 @@ impl Marks {
         if self.protected {
             config.insert(mark::PROTECTED.into(), "true".into());
         }
+        config.extend(self.journey.as_ref().map(|journey| (mark::JOURNEY.to_owned(), journey.text())));
         config.extend(self.kept.as_ref().map(|kept| (mark::KEPT.to_owned(), kept.text())));
         config
     }
@@ -149,6 +155,7 @@ impl Marks {
             protected: text(mark::PROTECTED) == Some("true"),
             applied: applied.iter().filter_map(|mark| Key::from_mark(mark)).collect(),
             kept: Kept::read(listed),
+            journey: Journey::read(listed),
         })
     }
 }
@@ -260,6 +267,7 @@ mod tests {
                 Key::Item("ingress".into(), "{\"source\":\"10.0.0.0/8\"}".into()),
             ]),
             kept: Some(Kept { name: "dev".into() }),
+            journey: Some(Journey { name: "dev".into(), ..Journey::default() }),
         };
         assert_eq!(Marks::read(&json!({"config": marks.config()})), Some(marks));
         assert_eq!(Marks::read(&json!({"config": {"user.other": "1"}})), None);

@@ -44,6 +44,7 @@ impl Resource for Instances {
             instance: Some(FoundInstance {
                 vm: fields[&Key::Type] == VM,
                 status: status(listed["status"].as_str().unwrap_or_default()),
+                used: listed["last_used_at"].as_str().unwrap_or_default().to_owned(),
                 limits: limits(&listed["expanded_config"]),
             }),
             fields,

@@ -13,6 +13,7 @@ pub(crate) mod fields;
 mod gpu;
 pub(crate) mod image;
 pub(crate) mod instance;
+pub(crate) mod journey;
 pub(crate) mod network;
 pub(crate) mod order;
 pub(crate) mod planner;
@@ -102,6 +103,7 @@ impl Wanted {
             protected: self.protected,
             applied: self.fields.keys().filter(|key| key.is_marked()).cloned().collect(),
             kept: None,
+            journey: None,
         }
     }
 
@@ -138,6 +140,8 @@ pub(crate) struct Found {
 pub(crate) struct FoundInstance {
     pub(crate) vm: bool,
     pub(crate) status: Status,
+    /// When it was last started, as Incus writes it.
+    pub(crate) used: String,
     /// Its limits, its own and those of its profiles.
     pub(crate) limits: BTreeMap<String, String>,
 }
@@ -146,7 +150,7 @@ pub(crate) struct FoundInstance {
 impl FoundInstance {
     /// A container of which nothing more is known.
     pub(crate) fn standing(status: Status) -> Self {
-        Self { vm: false, status, limits: BTreeMap::new() }
+        Self { vm: false, status, used: String::new(), limits: BTreeMap::new() }
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::difference::{self, Change};
 use super::exchange::{self, Exchange};
 use super::fencing::{self, Walls};
+use super::journey::Strays;
 use super::removal::{self, Removal};
 use super::replacing::replacing;
 use super::sides::{self, Sides};
@@ -66,8 +67,10 @@ pub(crate) fn plan(
     let live = &*running::stopped(live, &idle);
     let replacing = replacing(desired, live, &wanted, options);
     let live = &*replacing.live;
+    let strays = Strays::of(&wanted, live, &desired.infra, options.prune);
+    let wanted: Vec<Wanted> = wanted.iter().filter(|wanted| !strays.left.contains(&wanted.id)).cloned().collect();
     let sides = Sides::new(desired, live, server, options, &wanted);
-    let orphans = removal::orphans(&sides);
+    let orphans = removal::orphans(&sides, &strays.left);
     let sides = sides.without(&orphans.delete);
     let all = weigh::all(&sides);
     let removal = orphans.without_needed(&removal::users_then(&sides, &all));
@@ -84,6 +87,7 @@ pub(crate) fn plan(
     planner.delete(&removal);
     planner.conflicts.extend(exchange.conflicts.into_iter().chain(volume::elsewhere(&wanted, live)));
     planner.conflicts.extend(replacing.conflicts);
+    planner.held.extend(strays.held);
     // What this very plan keeps is told by the step that keeps it.
     planner.held.extend(removal.held.into_iter().filter(|held| !replacing.kept.contains(&held.id)));
     planner.steps = target.narrow(planner.steps, &sides);

@@ -18,18 +18,22 @@ pub(crate) struct Removal<'a> {
 
 /// The orphans of an infrastructure; what something else still needs may be among those to be deleted. With `--prune`
 /// those of what was named go: that anything else waits for them is no reason to delete more.
-pub(super) fn orphans<'a>(sides: &Sides<'a>) -> Removal<'a> {
+/// What is in `left` is on its way, and none.
+pub(super) fn orphans<'a>(sides: &Sides<'a>, left: &BTreeSet<Id>) -> Removal<'a> {
     let (desired, target) = (sides.desired, Target::new(sides));
     let is_orphan = |found: &&Found| {
         ours(found, &desired.infra)
             && sides.wanted_of(&found.id).is_none()
+            && !left.contains(&found.id)
             && !desired.disabled.contains(&domain(found))
     };
     let orphans = sides.live.found.values().filter(is_orphan).filter(|found| !goes_along(found));
     let (volumes, orphans): (Vec<&Found>, Vec<&Found>) = orphans.partition(|found| is_volume(found));
     let (aside, orphans): (Vec<&Found>, Vec<&Found>) = orphans.into_iter().partition(|found| found.is_set_aside());
+    let parts = |volume: &&Found| volume.id.name.ends_with(volume::PART);
+    let (parts, volumes): (Vec<&Found>, Vec<&Found>) = volumes.into_iter().partition(parts);
     let kept = volumes.into_iter().map(|volume| kept(volume, "not in the file; kept with its data"));
-    let kept = kept.chain(aside.into_iter().map(aside::held));
+    let kept = kept.chain(parts.into_iter().map(cut_off)).chain(aside.into_iter().map(aside::held));
     let goes = |found: &&Found| sides.options.prune && !stays(found) && target.names(&domain(found), &found.id);
     let (delete, stay): (Vec<&Found>, Vec<&Found>) = orphans.into_iter().partition(goes);
     Removal { delete, held: kept.chain(stay.into_iter().map(not_pruned)).collect() }
@@ -94,6 +98,15 @@ fn is_volume(found: &Found) -> bool {
 fn kept(volume: &Found, how: &str) -> Held {
     let by_hand = volume::deletion_by_hand(&volume.id);
     held(volume, Why::Kept, format!("{how}; `{by_hand}` deletes it"))
+}
+
+fn cut_off(volume: &Found) -> Held {
+    let by_hand = volume::deletion_by_hand(&volume.id);
+    held(
+        volume,
+        Why::Unfinished,
+        format!("a copy that was cut off; whatever made it goes on, or `{by_hand}` deletes it"),
+    )
 }
 
 fn domain(found: &Found) -> String {
@@ -260,7 +273,7 @@ mod tests {
         let target = target.iter().map(ToString::to_string).collect();
         let options = Options { prune, target, ..Options::default() };
         let sides = Sides::new(&desired, live, None, &options, &[]);
-        let removal = orphans(&sides);
+        let removal = orphans(&sides, &BTreeSet::new());
         told(removal.without_needed(&users_then(&sides, &AllWeighed::new())))
     }
 

@@ -1,4 +1,4 @@
-//! Incus storage volumes: made, attached, grown, and never deleted.
+//! Incus storage volumes: made, attached, grown, and never deleted but by a move, once their copy is complete.
 //!
 //! A volume is called `<pool>/<name>` here, as `incus storage volume copy` calls it: the same name can stand on two
 //! pools. In Incus the name is `<instance>-<volume>`, since a project has one set of names for all of its machines.
@@ -20,6 +20,9 @@ use crate::resolve::desired::{Desired, Domain, Machine, Volume};
 
 /// The kind.
 pub(crate) struct Volumes;
+
+/// What the name of a copy ends with that is not complete yet.
+pub(crate) const PART: &str = ".anklume-part";
 
 const BLOCK: &str = "block";
 const FILES: &str = "filesystem";
@@ -124,10 +127,15 @@ pub(super) fn attached<'f>(project: &'f str, fields: &'f Fields) -> impl Iterato
     })
 }
 
-/// The command that deletes one, for people: anklume never runs it.
-pub(super) fn deletion_by_hand(id: &Id) -> String {
+/// The call that deletes one: run only on a copy, or on what a complete copy was made from.
+pub(crate) fn deletion(id: &Id) -> Call {
     let (pool, name) = parts(id);
-    Call::incus(["storage", "volume", "delete", pool, name, "--project", &id.project]).words()
+    Call::incus(["storage", "volume", "delete", pool, name, "--project", &id.project])
+}
+
+/// The command that deletes one, for people.
+pub(crate) fn deletion_by_hand(id: &Id) -> String {
+    deletion(id).words()
 }
 
 /// Projects that were not made by anklume and keep their volumes in the project `default`, where anklume touches none.

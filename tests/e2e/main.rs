@@ -25,6 +25,7 @@ mod neighbours;
 mod nesting;
 mod plans;
 mod random;
+mod relocate;
 mod replace;
 mod run_state;
 mod verify;

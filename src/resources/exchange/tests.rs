@@ -34,7 +34,7 @@ fn exchanged(all: &[Wanted], live: &Live, prune: bool, restart: bool) -> (Vec<(S
     let desired = Desired { infra: "lab".into(), ..Desired::default() };
     let options = Options { prune, restart, ..Options::default() };
     let sides = Sides::new(&desired, live, None, &options, all);
-    let orphans = removal::orphans(&sides);
+    let orphans = removal::orphans(&sides, &BTreeSet::new());
     let sides = sides.without(&orphans.delete);
     let exchange = exchange(&sides, &weigh::all(&sides), &orphans.delete);
     let words = |calls: &[Call]| calls.iter().map(|call| call.args[..2].join(" ")).collect();
