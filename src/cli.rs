@@ -67,6 +67,10 @@ pub(crate) enum Command {
     Move(MoveArgs),
     /// Copy a machine with its volumes, under another name; the file gets it too
     Copy(CopyArgs),
+    /// Write a machine with its volumes and snapshots into one file
+    Backup(BackupArgs),
+    /// Make a machine with its volumes from such a file
+    RestoreBackup(RestoreBackupArgs),
     /// The images that machines are made from: one cache for all domains
     #[command(subcommand)]
     Image(ImageCommand),
@@ -243,6 +247,38 @@ pub(crate) struct CopyArgs {
     #[arg(value_name = "NEWNAME")]
     pub(crate) new: String,
     /// The domain that the copy is in [default: that of the machine]
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) to: Option<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+/// The machine stops until it is exported. What it has of this host's directories is not in the file.
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// The machine
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// The file to write; beside it there has to be room for it once more
+    #[arg(value_name = "FILE")]
+    pub(crate) backup: PathBuf,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+/// The file is read to its end and compared with what was written before anything is made. A machine that the file of the
+/// infrastructure does not have is added to it.
+#[derive(Debug, Args)]
+pub(crate) struct RestoreBackupArgs {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub(crate) backup: PathBuf,
+    /// What the machine is called [default: as it was]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// The domain that it is in [default: where the file has it, or the one that it was in]
     #[arg(long, value_name = "DOMAIN")]
     pub(crate) to: Option<String>,
     /// Do not ask

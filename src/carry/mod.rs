@@ -1,6 +1,7 @@
 //! Machines carried elsewhere with their volumes: copied whole under a name of their own, compared, and only then put in
 //! their place.
 
+pub(crate) mod archive;
 mod compare;
 pub(crate) mod copying;
 pub(crate) mod placing;
@@ -72,6 +73,14 @@ impl<'a> Cargo<'a> {
             by: by.to_owned(),
         };
         Self { source, domain, machine, journey, from_pool, own_pool }
+    }
+
+    /// The volumes that it has and the file gives it: what it calls each, and which it is.
+    pub(crate) fn attached(&self) -> impl Iterator<Item = (String, Id)> {
+        self.machine.volumes.iter().filter_map(|written| {
+            let of = |key: &str| self.source.fields.get(&Key::Device(written.device.clone(), key.into()));
+            Some((written.device.clone(), volume::id(&self.source.id.project, of("pool")?, of("source")?)))
+        })
     }
 
     /// Where it is to stand.

@@ -2,6 +2,7 @@
 
 mod agents;
 pub(crate) mod apply;
+pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod destroy;
 pub(crate) mod enter;
@@ -63,6 +64,8 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<ExitCode> {
         Command::Logs(args) => enter::logs(global, &args, ui).await,
         Command::Move(args) => relocate::r#move(global, &args, ui).await,
         Command::Copy(args) => relocate::copy(global, &args, ui).await,
+        Command::Backup(args) => backup::backup(global, &args, ui).await,
+        Command::RestoreBackup(args) => backup::restore(global, &args, ui).await,
         Command::Image(command) => image::run(global, command, ui).await,
         Command::Firewall(command) => firewall::run(global, command, ui).await,
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Ground, apply, lock};
 use crate::carry::copying::{self, completion};
 use crate::carry::placing::placing;
-use crate::carry::{Cargo, Obstacle, in_a_row};
+use crate::carry::{self, Cargo, Obstacle, in_a_row};
 use crate::cli::{CopyArgs, Global, MoveArgs};
 use crate::failure::{Hinted, Unfinished, WrongInput};
 use crate::incus::call::Call;
@@ -21,7 +21,7 @@ use crate::infra::rewrite::{Edited, Refusal};
 use crate::plan::{Action, Id, Kind, Plan};
 use crate::resolve::desired::{Domain, Machine};
 use crate::resources::instance::Instances;
-use crate::resources::journey::{self, Journey, part, volume_part};
+use crate::resources::journey::{self, Journey, Load, part, volume_part};
 use crate::resources::{Found, volume};
 use crate::ui::Ui;
 
@@ -135,6 +135,17 @@ impl Trip<'_> {
             return Err(Hinted::new("the copy is complete, and not in its place yet", hint).into());
         }
         apply::finish(global, &self.machine.name, ui).await
+    }
+
+    /// The pool of its root disk there.
+    pub(super) fn root_pool(&self) -> &str {
+        let root = self.machine.devices.values().find(|keys| keys.get("path").is_some_and(|path| path == "/"));
+        root.and_then(|keys| keys.get("pool")).map_or(self.domain.pool.as_str(), String::as_str)
+    }
+
+    /// What is in the way of what comes.
+    pub(super) fn obstacles(&self, loads: &[Load]) -> Vec<Obstacle> {
+        carry::in_the_way(&self.target.live, self.domain, &self.place(), loads)
     }
 
     fn agreed(&self, plan: &Plan, yes: bool, ui: Ui) -> Result<()> {

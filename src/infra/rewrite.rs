@@ -152,6 +152,15 @@ impl Loaded {
             .ok_or_else(|| self.refusal(&wanted).unwrap_or_else(|| self.to_be_added(to, new, &entry)))
     }
 
+    /// The file with a machine that such an entry describes.
+    pub(crate) fn added(&self, entry: &str, name: &str, to: &str) -> Result<Edited, Refusal> {
+        let machine = machine_of(entry).map_err(|why| Refusal::ByHand(format!("its entry cannot be read: {why}")))?;
+        let wanted = self.infra.clone().with_machine(name, machine, to);
+        let emitted = self.sources.insertion(to, |depth| Some(under_name(name, entry, depth)));
+        self.edited(&wanted, [emitted])
+            .ok_or_else(|| self.refusal(&wanted).unwrap_or_else(|| self.to_be_added(to, name, entry)))
+    }
+
     /// The file with a machine's root disk and volumes on a pool.
     pub(crate) fn on_pool(&self, name: &str, pool: &str) -> Result<Edited, Refusal> {
         let domain = self.infra.domain_of(name).unwrap_or_default();
@@ -241,6 +250,20 @@ fn under_name(name: &str, entry: &str, depth: usize) -> String {
     }
     let lines = entry.lines().map(|line| if line.is_empty() { "\n".into() } else { format!("{indent}  {line}\n") });
     format!("{indent}{name}:\n{}", lines.collect::<String>())
+}
+
+/// The machine that such an entry describes.
+///
+/// # Errors
+/// What is wrong with it, as one line.
+fn machine_of(entry: &str) -> Result<Machine, String> {
+    let node = super::yaml::read(entry, 0).map_err(|problem| problem.message)?;
+    let log = super::at::Log::default();
+    let machine = super::decode::machine::machine(&super::at::At::root(&node, &log));
+    match log.into_inner().into_iter().find(|problem| problem.level == Level::Error) {
+        Some(problem) => Err(problem.message),
+        None => Ok(machine),
+    }
 }
 
 #[cfg(test)]
@@ -340,6 +363,18 @@ domains:
         // On one line with its address: written out anew.
         let text = FILE.replace("      web: {}", "      web: {ip: 10.120.0.9, weight: 2}");
         assert!(after(loaded(&text).copied("web", "w2", "none")).contains("      w2:\n        weight: 2\n"));
+    }
+
+    #[test]
+    fn a_machine_of_a_backup_is_added_as_it_was() {
+        let (before, entry) = (loaded(FILE), loaded(FILE).entry("pro", "dev").unwrap());
+        let text = after(before.added(&entry, "again", "none"));
+        let infra = loaded(&text).infra;
+        assert_eq!(
+            infra.domains["none"].machines["again"],
+            Machine { ip: None, ..infra.domains["pro"].machines["dev"].clone() }
+        );
+        assert!(shown(before.added("ip: x", "again", "none")).contains("`x` is not an IPv4 address"));
     }
 
     #[test]

@@ -34,7 +34,7 @@ const STATES: [(&str, RunState); 3] =
     [("running", RunState::Running), ("stopped", RunState::Stopped), ("frozen", RunState::Frozen)];
 
 /// A machine.
-pub(super) fn machine(at: &At<'_>) -> Machine {
+pub(in crate::infra) fn machine(at: &At<'_>) -> Machine {
     let map = at.fields(KEYS);
     let state = map.get("state");
     Machine {

@@ -2,7 +2,7 @@
 
 mod domain;
 mod global;
-mod machine;
+pub(super) mod machine;
 mod policy;
 #[cfg(test)]
 mod tests;
