@@ -35,7 +35,7 @@ fn has_its_data(bed: &Bed, name: &str) {
 }
 
 #[test]
-fn a_machine_comes_back_from_its_backup_with_its_data() {
+fn coverage_28_backup_brings_a_machine_back_with_its_data() {
     let bed = filled();
     bed.try_anklume(&["backup", "dev", "dev.backup"]).code(1).says(&["there is no terminal"]);
     bed.anklume(&["backup", "dev", "dev.backup", "--yes"]).says(&["dev is in ", "MiB."]);

@@ -66,7 +66,7 @@ fn stands(bed: &Bed, project: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_machine_moves_to_another_domain_with_its_data_and_the_file_says_so() {
+fn coverage_28_move_brings_a_machine_with_its_data_to_another_domain_and_the_file_says_so() {
     let bed = filled("pool2");
     bed.try_anklume(&["move", "dev", "--to", "hom"]).code(1).says(&["did you mean `home`?"]);
     let before = bed.everything();
@@ -131,7 +131,7 @@ fn a_machine_moves_to_another_pool_with_its_volumes() {
 }
 
 #[test]
-fn a_copy_has_the_data_and_addresses_of_its_own() {
+fn coverage_28_copy_has_the_data_and_addresses_of_its_own() {
     let bed = filled("pool2");
     bed.anklume(&["copy", "dev", "dev2", "--yes"]);
     bed.anklume(&["copy", "dev", "dev3", "--to", "home", "--yes"]);
