@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::incus::call::When;
 use crate::incus::door::{self, CallError, Host};
 use crate::plan::{Action, Kind, Plan, Verb};
 
@@ -115,11 +116,16 @@ pub(crate) async fn run<H: Host>(
     Report { outcomes: run.outcomes() }
 }
 
-/// Runs the calls of one action. After a failure only those marked `always` are run; the first failure is told.
+/// Runs the calls of one action. After a failure only those are run that were meant for it; the first failure is told.
 async fn act(host: &impl Host, action: &Action) -> Result<(), CallError> {
     let mut result = Ok(());
     for call in &action.calls {
-        if result.is_ok() || call.always {
+        let is_due = match call.when {
+            When::Next => result.is_ok(),
+            When::Always => true,
+            When::Rescue => result.is_err(),
+        };
+        if is_due {
             let this = door::perform(host, call).await.map(drop);
             result = result.and(this);
         }
@@ -298,11 +304,20 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn a_machine_stopped_for_a_change_that_fails_starts_again() {
-        let calls = vec![Call::incus(["stop"]), Call::incus(["edit"]), Call::incus(["start"]).always()];
-        let actions = vec![Action { calls, ..action("x", &[]) }];
-        let (report, host) = ran(actions, Script { bad: vec!["edit"], ..Script::default() }, WIDE).await;
-        assert_eq!(*host.ran.lock().unwrap(), ["stop", "start"]);
-        assert!(matches!(&report.outcomes[0], Outcome::Failed(error) if error.to_string() == "edit"));
+        for start in [Call::incus(["start"]).always(), Call::incus(["start"]).rescue()] {
+            let calls = vec![Call::incus(["stop"]), Call::incus(["edit"]), start];
+            let actions = vec![Action { calls, ..action("x", &[]) }];
+            let (report, host) = ran(actions, Script { bad: vec!["edit"], ..Script::default() }, WIDE).await;
+            assert_eq!(*host.ran.lock().unwrap(), ["stop", "start"]);
+            assert!(matches!(&report.outcomes[0], Outcome::Failed(error) if error.to_string() == "edit"));
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_machine_that_the_next_change_starts_stays_down_until_then() {
+        let calls = vec![Call::incus(["stop"]), Call::incus(["edit"]), Call::incus(["start"]).rescue()];
+        let (_, host) = ran(vec![Action { calls, ..action("x", &[]) }], Script::default(), WIDE).await;
+        assert_eq!(*host.ran.lock().unwrap(), ["stop", "edit"]);
     }
 
     #[tokio::test(flavor = "current_thread")]

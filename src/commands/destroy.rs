@@ -31,7 +31,9 @@ pub(crate) async fn run(global: &Global, args: &DestroyArgs, ui: Ui) -> Result<E
     }
     let report = apply::carry_out(&plan, apply::bounds(None), ui).await?;
     if !report.is_clean() {
-        return Err(Hinted::new("not everything was deleted", "run it again: it does what is left").into());
+        let again = [&["anklume".to_owned(), "destroy".to_owned()], args.names.as_slice()].concat().join(" ");
+        let hint = format!("run `{again}` again: it does what is left");
+        return Err(Hinted::new("not everything was deleted", hint).into());
     }
     ui.say(format!("{} deleted.", plan.count('-')));
     nothing(&plan, args)

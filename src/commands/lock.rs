@@ -70,9 +70,10 @@ fn take_at(place: &Path, command: &str) -> Result<Lock> {
         Err(TryLockError::Error(error)) => return Err(error).with_context(open),
     }
     // The name of the holder is for people; the lock itself is the kernel's.
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown user".into());
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+    let user = user.map(|user| format!(" of {user}")).unwrap_or_default();
     let _ = file.set_len(0).and_then(|()| file.rewind());
-    let _ = writeln!(file, "`anklume {command}` of {user}, process {}", std::process::id());
+    let _ = writeln!(file, "`anklume {command}`{user}, process {}", std::process::id());
     Ok(Lock { file })
 }
 

@@ -79,16 +79,18 @@ fn misused(key: &str, value: &str, known: &KnownKey, vm: Option<bool>, at: Path)
         None => "",
     };
     if let Some(only) = known.only_for.as_deref().filter(|only| !kind.is_empty() && *only != kind) {
-        return Some(Problem::error(at, format!("`{key}` is for a {only}, and this is a {kind}")).at_key());
+        let message = format!("`{key}` is for a {only}, and this is a {kind}");
+        return Some(Problem::error(at, message).at_key().help("remove the line, or change `type`"));
     }
     let is_bool = matches!(value.to_lowercase().as_str(), "true" | "false" | "1" | "0" | "yes" | "no" | "on" | "off");
-    match known.value.as_str() {
-        "bool" if !is_bool => Some(Problem::error(at, format!("`{key}` is `true` or `false`, not `{value}`"))),
+    let (words, help) = match known.value.as_str() {
+        "bool" if !is_bool => ("`true` or `false`", format!("write `{key}: true` or `{key}: false`")),
         "integer" if value.parse::<i64>().is_err() => {
-            Some(Problem::error(at, format!("`{key}` is a whole number, not `{value}`")))
+            ("a whole number", format!("write one without a unit, such as `{key}: 100`"))
         }
-        _ => None,
-    }
+        _ => return None,
+    };
+    Some(Problem::error(at, format!("`{key}` is {words}, not `{value}`")).help(help))
 }
 
 /// Can this host run such a machine?

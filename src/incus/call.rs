@@ -13,8 +13,18 @@ pub(crate) struct Call {
     pub(crate) program: &'static str,
     pub(crate) args: Vec<String>,
     pub(crate) input: Input,
-    /// Run it also when an earlier call of the same action failed: a machine stopped for a change starts again.
-    pub(crate) always: bool,
+    pub(crate) when: When,
+}
+
+/// When a call is run, by what became of the earlier calls of the same action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// When they ended well.
+    Next,
+    /// Whatever became of them: a machine stopped for a change starts again.
+    Always,
+    /// When one of them failed: a machine starts again that would otherwise stay down for the action that comes next.
+    Rescue,
 }
 
 /// What a call reads on standard input. Nothing is ever left open: `incus create` would wait for it.
@@ -40,7 +50,7 @@ impl Call {
             program: "incus",
             args: args.into_iter().map(Into::into).collect(),
             input: Input::Nothing,
-            always: false,
+            when: When::Next,
         }
     }
 
@@ -81,7 +91,12 @@ impl Call {
 
     /// The same call, run even after a failure.
     pub(crate) fn always(self) -> Self {
-        Self { always: true, ..self }
+        Self { when: When::Always, ..self }
+    }
+
+    /// The same call, run only after a failure.
+    pub(crate) fn rescue(self) -> Self {
+        Self { when: When::Rescue, ..self }
     }
 
     /// The words typed in a shell, without what goes to standard input.
@@ -99,6 +114,7 @@ impl Call {
     /// `hide` is asked for each value of a body that may be a secret and returns what to show instead.
     pub(crate) fn shell(&self, hide: impl Fn(&str, &str) -> Option<String>) -> String {
         match &self.input {
+            Input::Nothing if self.when == When::Rescue => format!("# if that fails: {}", self.words()),
             Input::Nothing => self.words(),
             Input::Body(body) => {
                 let shown = super::secrets::hidden(body, &hide);

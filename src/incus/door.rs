@@ -162,6 +162,10 @@ fn is_passing(said: &str) -> bool {
 /// Runs a read and parses its answer.
 pub(crate) async fn json(host: &impl Host, call: &Call) -> Result<Value, CallError> {
     let bytes = host.call(call).await?;
+    // For "none at all" `incus query` prints nothing: so it says that there is no storage pool.
+    if bytes.is_empty() {
+        return Ok(Value::Null);
+    }
     serde_json::from_slice(&bytes).map_err(|error| CallError::Garbled { call: call.words(), why: error.to_string() })
 }
 

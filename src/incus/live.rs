@@ -56,19 +56,27 @@ impl Live {
         self.directories.extend(there.map(str::to_owned));
     }
 
-    /// The same, once no machine is between two states: a run that was cut off leaves calls under way. What stays so
-    /// for longer is told as it is.
+    /// The same, once no machine is between two states and no bridge half made: a run that was cut off leaves calls
+    /// under way. What stays so for longer is told as it is.
     pub(crate) async fn settled(host: &impl Host) -> Result<Self, CallError> {
         const LOOKS: usize = 20;
         let pause = std::time::Duration::from_millis(250);
         for _ in 0..LOOKS {
             let live = Self::read(host).await?;
-            if !live.found.values().any(Found::is_passing) {
+            if !live.found.values().any(Found::is_passing) && live.unfinished().next().is_none() {
                 return Ok(live);
             }
             tokio::time::sleep(pause).await;
         }
         Self::read(host).await
+    }
+
+    /// Bridges that Incus has begun to make. Those whose call was cut off stay so for good; and a machine that starts
+    /// before its bridge is done gets any address, and no packet through.
+    pub(crate) fn unfinished(&self) -> impl Iterator<Item = &str> {
+        let networks = self.interfaces.as_array().into_iter().flatten();
+        let unfinished = networks.filter(|one| one["managed"] == true && one["status"] == "Pending");
+        unfinished.filter_map(|network| network["name"].as_str())
     }
 
     /// A host with nothing on it, for plans made without one.

@@ -17,11 +17,16 @@ pub(crate) fn hint(error: &CallError) -> Option<String> {
 }
 
 /// (program, what is found in its words, what to type)
-const HINTS: [(&str, &str, &str); 16] = [
+const HINTS: [(&str, &str, &str); 19] = [
     (
         "incus",
         "doesn't appear to be started",
         "start it: `systemctl start incus` (never used here yet? then `incus admin init --minimal` next)",
+    ),
+    (
+        "incus",
+        "http://unix.socket",
+        "Incus went away meanwhile: `systemctl status incus` tells; once it is back, run this again",
     ),
     (
         "incus",
@@ -55,6 +60,11 @@ const HINTS: [(&str, &str, &str); 16] = [
         "the host directory is on a file system that cannot shift owners (overlay, NFS, …): move it to ext4, XFS or btrfs, \
          or write `shift: false` for a shared volume",
     ),
+    (
+        "incus",
+        "Failed shutting down instance",
+        "it did not stop when it was asked to: `anklume stop NAME --force` cuts it off, then run this again",
+    ),
     ("incus", "Disk quota exceeded", "a volume holds more than its new `size`: delete some of it first"),
     (
         "mkdir",
@@ -67,6 +77,12 @@ const HINTS: [(&str, &str, &str); 16] = [
         "`incus list --project NAME` and `incus image list --project NAME` show what is left",
     ),
     ("nft", "Operation not permitted", "only root may read and change nftables: run as root, or with `sudo`"),
+    (
+        "nft",
+        "Could not process rule",
+        "does the kernel have all of nftables? `modprobe -a nft_ct nft_fib_inet` loads what is used; \
+         `anklume plan --commands` prints the table",
+    ),
 ];
 
 fn said_hint(program: &str, said: &str) -> Option<String> {
@@ -86,9 +102,15 @@ mod tests {
     fn each_known_trouble_has_its_own_hint() {
         let down = "The incus daemon doesn't appear to be started (socket path: /var/lib/incus/unix.socket)";
         assert!(failed("incus", down).unwrap().contains("systemctl start incus"));
+        let leaving = "Get \"http://unix.socket/1.0\": EOF";
+        assert!(failed("incus", leaving).unwrap().contains("systemctl status incus"));
         let closed = "You don't have the needed permissions to talk to the incus daemon (socket path: /x)";
         assert!(failed("incus", closed).unwrap().contains("usermod -aG incus-admin"));
-        assert!(failed("nft", "Operation not permitted (you must be root)").unwrap().contains("root"));
+        for closed in ["Operation not permitted (you must be root)", "Could not process rule: Operation not permitted"]
+        {
+            assert!(failed("nft", closed).unwrap().contains("root"));
+        }
+        assert!(failed("nft", "Could not process rule: Operation not supported").unwrap().contains("modprobe"));
         assert!(hint(&CallError::Missing("incus")).unwrap().contains("apt install incus"));
         assert_eq!(failed("incus", "something new"), None);
     }

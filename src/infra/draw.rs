@@ -31,11 +31,17 @@ pub(crate) fn draw(problems: &[Problem], sources: &Sources, color: bool, width: 
     text
 }
 
-/// A text over several lines, none longer than the width if words allow.
+/// A text over several lines, none longer than the width if words allow. What stands in backticks is there to be typed
+/// and counts as one word.
 fn wrapped(text: &str, width: usize) -> String {
     let mut lines = String::new();
     let mut length = 0;
-    for word in text.split(' ') {
+    let mut open = false;
+    let is_gap = |letter: char| {
+        open ^= letter == '`';
+        letter == ' ' && !open
+    };
+    for word in text.split(is_gap) {
         let word_length = word.chars().count();
         if length > 0 && length + 1 + word_length > width.max(20) {
             lines.push('\n');
@@ -120,4 +126,15 @@ fn within(place: Place, lines: Range<usize>) -> Range<usize> {
     let length = lines.end - lines.start;
     let start = place.start.saturating_sub(lines.start).min(length);
     start..place.end.saturating_sub(lines.start).clamp(start, length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_help_is_broken_between_words_and_not_within_what_is_to_be_typed() {
+        assert_eq!(wrapped("lists what there is here: `incus list`", 34), "lists what there is here:\n`incus list`");
+        assert_eq!(wrapped("write `a: 1`, or leave it out", 20), "write `a: 1`, or\nleave it out");
+    }
 }

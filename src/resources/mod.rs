@@ -25,6 +25,7 @@ pub(crate) mod record;
 mod release;
 pub(crate) mod removal;
 mod replacing;
+mod restarts;
 mod running;
 mod sides;
 pub(crate) mod steps;

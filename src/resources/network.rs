@@ -1,5 +1,6 @@
 //! Incus bridges: one per domain, in the project `default`, as Incus wants it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
@@ -12,6 +13,7 @@ use super::planner::Conflict;
 use super::{Found, Resource, Wanted, acl, needs_of};
 use crate::incus::call::Call;
 use crate::incus::edit::Edit;
+use crate::incus::live::Live;
 use crate::incus::server::Server;
 use crate::plan::{Id, Impact, Kind};
 use crate::resolve::desired::{Desired, Domain};
@@ -58,6 +60,25 @@ impl Resource for Networks {
     fn impact(&self, _key: &Key, _wanted: &Wanted, _found: &Found, _server: Option<&Server>) -> Impact {
         Impact::Live
     }
+}
+
+/// The bridges that are made anew: Incus began them for us, and their call was cut off. Incus finishes none, and deletes
+/// none that is used.
+pub(super) fn begun(live: &Live, wanted: &[Wanted], infra: &str) -> Vec<Found> {
+    let names = live.unfinished().map(|name| Id::global(Kind::Network, name));
+    let founds = names.filter(|id| wanted.iter().any(|one| one.id == *id)).filter_map(|id| live.found.get(&id));
+    let is_ours = |found: &&Found| found.marks.as_ref().is_some_and(|marks| marks.infra == infra);
+    let is_free = |found: &&Found| !live.found.values().any(|user| user.needs.contains(&found.id));
+    founds.filter(is_ours).filter(is_free).cloned().collect()
+}
+
+/// The host without those.
+pub(super) fn without<'a>(live: &'a Live, begun: &[Found]) -> Cow<'a, Live> {
+    let mut live = Cow::Borrowed(live);
+    for bridge in begun {
+        live.to_mut().found.remove(&bridge.id);
+    }
+    live
 }
 
 /// The key whose change moves a bridge to another network.
@@ -162,5 +183,38 @@ fn wanted(domain: &Domain) -> Wanted {
         comes_with_project: false,
         note: if domain.internet { format!("{address}, NAT") } else { format!("{address}, no internet") },
         instance: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resolve::sample::{domain, infra, sound};
+    use crate::resources::profile::Profiles;
+    use serde_json::json;
+
+    #[test]
+    fn a_bridge_of_ours_that_incus_never_finished_is_made_anew_unless_something_uses_it() {
+        let wanted = Networks.wanted(&sound(&infra([("pro", domain([]))])));
+        let listed = |status: &str, owner: &str| {
+            json!([{"name": "net-pro", "managed": true, "type": "bridge", "status": status,
+                "config": {"user.anklume.infra": owner, "user.anklume.domain": "pro", "user.anklume.applied": "[]"}}])
+        };
+        let begun_of = |status: &str, owner: &str, used: bool| {
+            let interfaces = listed(status, owner);
+            let found = Networks.found(&interfaces[0]).unwrap();
+            let profile = json!({"name": "default", "project": "pro", "config": {},
+                "devices": {"eth0": {"type": "nic", "network": "net-pro"}}});
+            let user = Profiles.found(&profile).filter(|_| used);
+            let all = [Some(found), user].into_iter().flatten().map(|found| (found.id.clone(), found)).collect();
+            let live = Live { found: all, interfaces, ..Live::default() };
+            let begun = begun(&live, &wanted, "test");
+            assert_eq!(without(&live, &begun).found.len() + begun.len(), live.found.len());
+            begun.len()
+        };
+        assert_eq!(begun_of("Pending", "test", false), 1);
+        assert_eq!(begun_of("Created", "test", false), 0);
+        assert_eq!(begun_of("Pending", "another", false), 0);
+        assert_eq!(begun_of("Pending", "test", true), 0);
     }
 }

@@ -14,7 +14,7 @@ use super::target::Target;
 use super::weigh::{self, AllWeighed, Weighed};
 use super::{
     Found, Status, Wanted, aside, birth, directory, fields, gpu, image, instance, network, order, release, resource,
-    running, volume,
+    restarts, running, volume,
 };
 use crate::firewall::wall::Wall;
 use crate::firewall::{fence, keep};
@@ -63,6 +63,8 @@ pub(crate) fn plan(
     options: &Options,
 ) -> Result<Plan, Vec<Conflict>> {
     let wanted = sides::wanted(desired);
+    let begun = network::begun(live, &wanted, &desired.infra);
+    let live = &*network::without(live, &begun);
     let idle = running::to_stop(desired, live, &wanted);
     let live = &*running::stopped(live, &idle);
     let replacing = replacing(desired, live, &wanted, options);
@@ -76,7 +78,7 @@ pub(crate) fn plan(
     let removal = orphans.without_needed(&removal::users_then(&sides, &all));
     let exchange = exchange::exchange(&sides, &all, &removal.delete);
     let target = Target::new(&sides);
-    let mut planner = Planner { heirs: exchange.heirs.clone(), ..Planner::new(&sides, &all) };
+    let mut planner = Planner { heirs: exchange.heirs.clone(), begun, ..Planner::new(&sides, &all) };
     planner.directories();
     planner.set_aside(replacing.steps);
     planner.steps.extend(idle.iter().map(|(wanted, found)| stop(wanted, found)));
@@ -102,7 +104,9 @@ pub(crate) fn plan(
     planner.fence(&walls.first);
     planner.last_fence(&walls);
     planner.held.retain(|held| target.keeps(held));
-    Ok(planner.finish())
+    let mut plan = planner.finish();
+    restarts::joined(&mut plan.actions);
+    Ok(plan)
 }
 
 /// The plan that only loads the table, and keeps it: as it is to be while nothing else changes.
@@ -144,6 +148,8 @@ struct Planner<'a> {
     heirs: BTreeMap<&'a Id, BTreeSet<Id>>,
     /// Machines that give up an address, and stand still until they get another one.
     released: BTreeSet<Id>,
+    /// Bridges that Incus began and never finished.
+    begun: Vec<Found>,
     /// What keeps the table over a reboot, as it is after the steps so far.
     keeping: keep::Keeping,
 }
@@ -159,6 +165,7 @@ impl<'a> Planner<'a> {
             images: BTreeSet::new(),
             heirs: BTreeMap::new(),
             released: BTreeSet::new(),
+            begun: Vec::new(),
             keeping: sides.live.keeping.clone(),
         }
     }
@@ -249,12 +256,15 @@ impl<'a> Planner<'a> {
             needs.extend(self.image(&instance.image, instance.vm));
         }
         let resource = resource(&wanted.id).expect("only Incus objects are wanted");
+        let begun = self.begun.iter().filter(|begun| begun.id == wanted.id);
+        let mut calls: Vec<Call> = begun.flat_map(|begun| resource.delete(begun)).collect();
+        calls.extend(running::birth(wanted, resource, &self.sides.desired.infra, start));
         let action = Action {
             verb: Verb::Create,
             fields: birth::fields(wanted, self.usual(wanted)),
             note: wanted.note.clone(),
             heavy,
-            calls: running::birth(wanted, resource, &self.sides.desired.infra, start),
+            calls,
             ..action(wanted)
         };
         self.steps.push(Step { needs, starts: start, ..Step::new(action, Phase::Make) });

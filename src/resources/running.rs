@@ -104,6 +104,7 @@ pub(super) fn context_files(wanted: &Wanted, now: &[Change]) -> Vec<Call> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::incus::call::When;
     use serde_json::json;
 
     fn machine(status: &str, ephemeral: bool) -> Found {
@@ -148,6 +149,6 @@ mod tests {
         assert_eq!(calls(&ephemeral, false), ["config", "stop", "config", "start", "config"]);
         let stop = stop(&ephemeral);
         assert_eq!(stop.iter().map(|call| call.args[0].as_str()).collect::<Vec<_>>(), ["config", "stop", "config"]);
-        assert!(stop[2].always, "also when it does not stop");
+        assert_eq!(stop[2].when, When::Always, "also when it does not stop");
     }
 }
