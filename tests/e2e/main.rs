@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod backup;
+mod bad_input;
 mod changes;
 mod coverage;
 mod drift;
@@ -30,6 +31,7 @@ mod relocate;
 mod replace;
 mod run_state;
 mod verify;
+mod vms;
 mod volumes;
 mod walls;
 mod whole;

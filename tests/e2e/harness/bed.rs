@@ -270,14 +270,16 @@ impl Bed {
         let mut text = String::new();
         for kind in kinds {
             let recursion = if kind.contains('?') { "&recursion=1" } else { "?recursion=1" };
-            let mut listed = self.incus(&format!("/1.0/{kind}{recursion}"));
+            // Of nothing at all it prints nothing.
+            let said = self.sh(&format!("incus query '/1.0/{kind}{recursion}'")).ok();
+            let mut listed = if said.stdout.trim().is_empty() { Value::Null } else { said.json() };
             // Who uses a thing follows from the users, and comes in any order.
             for one in listed.as_array_mut().into_iter().flatten() {
                 one["used_by"].take();
             }
             text.push_str(&format!("{kind}: {listed:#}\n"));
         }
-        let rest = "nft list ruleset; ls -R /run/anklume /var/lib/anklume /etc/anklume /srv 2>/dev/null | grep -v lock || true";
+        let rest = "nft list ruleset; find /run/anklume /var/lib/anklume /etc/anklume /srv ! -type d ! -name lock 2>/dev/null || true";
         text + &self.sh(rest).ok().stdout
     }
 

@@ -35,10 +35,16 @@ pub(crate) fn edited(text: &str, edits: &[(&str, &str)]) -> String {
 
 /// Waits until something is so; no test sleeps and hopes.
 #[track_caller]
-pub(crate) fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_for(what: &str, is_so: impl FnMut() -> bool) {
+    wait_up_to(30, what, is_so);
+}
+
+/// The same for what takes long by nature, such as a virtual machine that starts.
+#[track_caller]
+pub(crate) fn wait_up_to(seconds: u64, what: &str, mut is_so: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !is_so() {
-        assert!(begin.elapsed() < Duration::from_secs(30), "waited 30 s for {what}");
+        assert!(begin.elapsed() < Duration::from_secs(seconds), "waited {seconds} s for {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
