@@ -1,5 +1,8 @@
 //! Compares what is wanted with what is there, and makes the plan of the difference. Pure.
 
+mod making;
+mod states;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::difference::{self, Change};
@@ -12,16 +15,12 @@ use super::sides::{self, Sides};
 use super::steps::{self, Phase, Step};
 use super::target::Target;
 use super::weigh::{self, AllWeighed, Weighed};
-use super::{
-    Found, Status, Wanted, aside, birth, directory, fields, gpu, image, instance, network, order, release, resource,
-    restarts, running, volume,
-};
+use super::{Found, Wanted, aside, directory, fields, network, order, release, resource, restarts, running, volume};
 use crate::firewall::wall::Wall;
 use crate::firewall::{fence, keep};
 use crate::incus::call::Call;
 use crate::incus::live::Live;
 use crate::incus::server::Server;
-use crate::infra::model::RunState;
 use crate::plan::{Action, Held, Id, Impact, Kind, Plan, Verb, Why};
 use crate::resolve::desired::Desired;
 
@@ -210,21 +209,6 @@ impl<'a> Planner<'a> {
         self.steps.extend(missing.map(|(path, domain)| Step::new(directory::creation(path, domain), Phase::Make)));
     }
 
-    /// The image of a machine that is made anew comes first: where it cannot be had, the one that is there runs on.
-    fn set_aside(&mut self, steps: Vec<Step>) {
-        for step in steps {
-            let wanted = self.sides.wanted_of(&step.action.id);
-            if let Some((wanted, message)) = wanted.and_then(|one| Some((one, gpu::missing(self.sides, one)?))) {
-                let (id, domain) = (wanted.id.clone(), wanted.domain.clone());
-                let message = format!("{id} cannot be made anew: {message}");
-                self.conflicts.push(Conflict { id, domain, message, help: "leave out `--replace`".into() });
-            }
-            let new = wanted.and_then(|wanted| wanted.instance.as_ref());
-            let needs = new.and_then(|new| self.image(&new.image, new.vm)).into_iter().collect();
-            self.steps.push(Step { needs, ..step });
-        }
-    }
-
     fn thing(&mut self, wanted: &Wanted) {
         let (all, desired) = (self.all, self.sides.desired);
         match (self.sides.live.found.get(&wanted.id), all.get(&wanted.id)) {
@@ -241,64 +225,6 @@ impl<'a> Planner<'a> {
                 help: format!("rename it in the file, or correct `project_name` (now `{}`)", desired.infra),
             }),
         }
-    }
-
-    fn create(&mut self, wanted: &Wanted) {
-        if self.lacks_gpu(wanted) {
-            return;
-        }
-        let mut needs = wanted.needs.clone();
-        let mut heavy = false;
-        let mut start = false;
-        if let Some(instance) = &wanted.instance {
-            heavy = instance.vm;
-            start = instance.state != RunState::Stopped;
-            needs.extend(self.image(&instance.image, instance.vm));
-        }
-        let resource = resource(&wanted.id).expect("only Incus objects are wanted");
-        let begun = self.begun.iter().filter(|begun| begun.id == wanted.id);
-        let mut calls: Vec<Call> = begun.flat_map(|begun| resource.delete(begun)).collect();
-        calls.extend(running::birth(wanted, resource, &self.sides.desired.infra, start));
-        let action = Action {
-            verb: Verb::Create,
-            fields: birth::fields(wanted, self.usual(wanted)),
-            note: wanted.note.clone(),
-            heavy,
-            calls,
-            ..action(wanted)
-        };
-        self.steps.push(Step { needs, starts: start, ..Step::new(action, Phase::Make) });
-        if wanted.instance.as_ref().is_some_and(|instance| instance.state == RunState::Frozen) {
-            self.run(wanted, Verb::Pause);
-        }
-    }
-
-    /// A machine that could not start, since its GPU is missing, is held back; the others are made.
-    fn lacks_gpu(&mut self, wanted: &Wanted) -> bool {
-        let why = gpu::missing(self.sides, wanted);
-        let held = |message| self.held.push(refused(wanted, message));
-        why.map(held).is_some()
-    }
-
-    /// The `default` profile of an instance's project.
-    fn usual(&self, wanted: &Wanted) -> Option<&'a Wanted> {
-        let id = Id::within(Kind::Profile, &wanted.id.project, "default");
-        self.sides.wanted_of(&id).filter(|_| wanted.id.kind == Kind::Instance)
-    }
-
-    /// The image of a machine that is to be made; taken from the image repository, or fetched, where it is not here.
-    fn image(&mut self, image: &str, vm: bool) -> Option<Id> {
-        let stored = self.sides.desired.stored.get(&(image.to_owned(), vm));
-        if !image::is_remote(image) && stored.is_none() {
-            return None;
-        }
-        let id = image::id(image, vm);
-        let here = self.sides.server.is_some_and(|server| server.has_image(&image::local_name(image, vm)));
-        if !here && self.images.insert(id.clone()) {
-            let action = image::creation(image, vm, stored.map(Vec::as_slice));
-            self.steps.push(Step::new(action, Phase::Make));
-        }
-        Some(id)
     }
 
     fn change(&mut self, wanted: &Wanted, found: &Found, weighed: &Weighed) {
@@ -345,46 +271,6 @@ impl<'a> Planner<'a> {
         self.steps.push(Step { needs, starts, restarts, serves, ..Step::new(action, phase) });
     }
 
-    fn state(&mut self, wanted: &Wanted, found: &Found) {
-        let (Some(instance), Some(stands)) = (&wanted.instance, &found.instance) else { return };
-        if let Status::Other(status) = &stands.status {
-            let (name, project) = (&found.id.name, &found.id.project);
-            let message = format!("its state is {status}; `incus info {name} --project {project}` tells more");
-            self.held.push(refused(wanted, message));
-        } else if let Some(verb) = instance::run_state(instance, &stands.status) {
-            if verb == Verb::Start && self.lacks_gpu(wanted) {
-                return;
-            }
-            self.run(wanted, verb);
-            if verb == Verb::Start && instance.state == RunState::Frozen {
-                self.run(wanted, Verb::Pause);
-            }
-        }
-    }
-
-    fn run(&mut self, wanted: &Wanted, verb: Verb) {
-        let id = &wanted.id;
-        let calls = match verb {
-            Verb::Pause => vec![instance::Instances::pause(id)],
-            Verb::Resume => vec![instance::Instances::resume(id)],
-            // An earlier run that was cut off may have left it without its files.
-            _ if self.is_of_its_type(wanted) => {
-                wanted.instance.iter().flat_map(|one| instance::Instances::start_with_files(id, one)).collect()
-            }
-            _ => vec![instance::Instances::start(id)],
-        };
-        let mut needs = vec![id.clone()];
-        needs.extend(wanted.needs.clone());
-        let action = Action { verb, calls, ..action(wanted) };
-        self.steps.push(Step { needs, starts: matches!(verb, Verb::Start), ..Step::new(action, Phase::Run) });
-    }
-
-    /// Is the machine that stands no virtual machine where a container is wanted, or the other way round?
-    fn is_of_its_type(&self, wanted: &Wanted) -> bool {
-        let found = self.sides.live.found.get(&wanted.id);
-        found.is_none_or(|found| found.fields.get(&fields::Key::Type) == wanted.fields.get(&fields::Key::Type))
-    }
-
     /// An address that one machine or bridge has and another one is to have is given up first.
     fn release(&mut self, exchange: &Exchange<'_>) {
         for (holder, release) in &exchange.releases {
@@ -416,12 +302,6 @@ impl<'a> Planner<'a> {
 /// Stops a machine that is not to run, before anything else is done to it: what waits for a restart need not wait then.
 fn stop(wanted: &Wanted, found: &Found) -> Step {
     Step::new(Action { verb: Verb::Stop, calls: running::stop(found), ..action(wanted) }, Phase::Stop)
-}
-
-/// A machine that the host does not let be as the file says.
-fn refused(wanted: &Wanted, message: String) -> Held {
-    let (id, domain) = (wanted.id.clone(), wanted.domain.clone());
-    Held { id, domain, why: Why::Refused, fields: Vec::new(), message }
 }
 
 /// What all actions about a thing of the file have in common.

@@ -50,10 +50,10 @@ fn console(bed: &Bed, line: &str) -> String {
 }
 
 #[test]
-fn a_virtual_machine_is_made_walled_off_changed_and_goes_again() {
+fn coverage_05_kvm_vms_are_made_walled_off_changed_and_go_again() {
     let bed = match Bed::bare(&["--vm"]) {
         Ok(bed) => bed,
-        Err(why) => return skip("a_virtual_machine_is_made_walled_off_changed_and_goes_again", &why),
+        Err(why) => return skip("coverage_05_kvm_vms_are_made_walled_off_changed_and_go_again", &why),
     };
     bed.infra(VMS);
     bed.apply(&[]).says(&["create instance vm"]);
