@@ -96,8 +96,9 @@ fn a_bridge_that_was_begun_and_never_finished_is_made_anew() {
     // An `incus` that dies once the bridge is on record, and before it is there.
     let dying = "#!/bin/sh
         [ \"$1 $2 $3\" = 'network create net-a' ] || exec /usr/bin/incus \"$@\"
-        /usr/bin/incus \"$@\" <&0 &
-        until /usr/bin/incus query /1.0/networks/net-a >&2; do :; done
+        exec 3<&0
+        /usr/bin/incus \"$@\" <&3 &
+        until /usr/bin/incus query /1.0/networks/net-a >/dev/null 2>&1; do :; done
         kill -KILL $!; wait $!";
     bed.write("bin/incus", dying);
     bed.sh("chmod 755 bin/incus; PATH=$PWD/bin:$PATH $ANKLUME apply --yes").code(1).says(&["create network net-a"]);
