@@ -81,7 +81,7 @@ fn what_incus_cannot_change_in_place_is_shown_with_what_can_be_done() {
     let plan = bed.plan(&["--restart"]);
     assert_eq!((plan.actions(), plan.held()), (vec![], vec!["rebuild instance web: image".to_owned()]));
     bed.try_anklume(&["plan", "--detailed-exitcode"]).code(2).says(&["images:debian/13 → images:alpine/3.20  rebuild"]);
-    let said = ["1 not made", "`anklume destroy web` and `anklume apply`", "its data is lost"];
+    let said = ["1 not made", "`anklume apply --replace web` makes it anew", "keeps the one that is there"];
     bed.try_anklume(&["apply", "--yes", "--restart"]).code(1).says(&said);
 
     bed.infra(&edited(HELD, &[("web: {", "web: {type: vm, ")]));
@@ -100,9 +100,11 @@ fn what_incus_cannot_change_in_place_is_shown_with_what_can_be_done() {
     assert_eq!(bed.pid("work", "web"), pid);
 
     // The advice is good.
+    let actions = ["create image images:alpine/3.20", "create instance web", "keep instance web"];
     bed.infra(&image);
-    bed.anklume(&["destroy", "web", "--yes"]).says(&["1 deleted."]);
-    bed.turns(&image, &[], &["create image images:alpine/3.20", "create instance web"]);
+    assert_eq!(bed.plan(&["--replace", "web"]).sorted(), actions);
+    bed.apply(&["--replace", "web"]);
+    bed.plan_is_empty();
     bed.guest("work", "web", "cat /etc/os-release").says(&["ID=alpine"]);
 }
 
