@@ -7,9 +7,10 @@ use crate::plan::Id;
 use crate::resources::volume;
 
 /// Fails with the first differences. A pool whose files are seen only while something runs (LVM, ZFS), or that is on
-/// another host, is not looked into: what Incus says of its copy has to do there.
+/// another host, is not looked into: what Incus says of its copy has to do there. Incus itself needs rsync.
 const SCRIPT: &str = r#"
-[ -e "$1" ] && [ -e "$2" ] && command -v rsync >/dev/null || exit 0
+[ -e "$1" ] && [ -e "$2" ] || exit 0
+command -v rsync >/dev/null || { echo "rsync is missing, which compares the copy with its source" >&2; exit 1; }
 found=$(rsync -aHAX --dry-run --checksum --delete --omit-dir-times --itemize-changes "$1" "$2" 2>&1 | head -n 5)
 [ -z "$found" ] || { echo "the copy is not the same: $found" >&2; exit 1; }"#;
 

@@ -17,7 +17,7 @@ pub(crate) fn hint(error: &CallError) -> Option<String> {
 }
 
 /// (program, what is found in its words, what to type)
-const HINTS: [(&str, &str, &str); 19] = [
+const HINTS: [(&str, &str, &str); 20] = [
     (
         "incus",
         "doesn't appear to be started",
@@ -76,6 +76,7 @@ const HINTS: [(&str, &str, &str); 19] = [
         "Only empty projects can be removed",
         "`incus list --project NAME` and `incus image list --project NAME` show what is left",
     ),
+    ("sh", "rsync is missing", "`apt install rsync`, then this again: it goes on from here"),
     ("nft", "Operation not permitted", "only root may read and change nftables: run as root, or with `sudo`"),
     (
         "nft",
@@ -112,6 +113,7 @@ mod tests {
         }
         assert!(failed("nft", "Could not process rule: Operation not supported").unwrap().contains("modprobe"));
         assert!(hint(&CallError::Missing("incus")).unwrap().contains("apt install incus"));
+        assert!(failed("sh", "rsync is missing, which compares").unwrap().contains("apt install rsync"));
         assert_eq!(failed("incus", "something new"), None);
     }
 }
