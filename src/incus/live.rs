@@ -9,7 +9,7 @@ use super::door::{CallError, Host, all, json};
 use crate::firewall::fence::Table;
 use crate::firewall::keep::Keeping;
 use crate::plan::{Id, Kind};
-use crate::resources::fields::Key;
+use crate::resources::fields::{Key, mark};
 use crate::resources::{Found, RESOURCES, record, volume};
 
 /// Everything that is compared.
@@ -71,11 +71,12 @@ impl Live {
         Self::read(host).await
     }
 
-    /// Bridges that Incus has begun to make. Those whose call was cut off stay so for good; and a machine that starts
-    /// before its bridge is done gets any address, and no packet through.
+    /// Bridges that Incus has begun to make for anklume. Those whose call was cut off stay so for good; and a machine
+    /// that starts before its bridge is done gets any address, and no packet through.
     pub(crate) fn unfinished(&self) -> impl Iterator<Item = &str> {
         let networks = self.interfaces.as_array().into_iter().flatten();
-        let unfinished = networks.filter(|one| one["managed"] == true && one["status"] == "Pending");
+        let ours = networks.filter(|one| one["managed"] == true && one["config"][mark::INFRA].is_string());
+        let unfinished = ours.filter(|one| one["status"] == "Pending");
         unfinished.filter_map(|network| network["name"].as_str())
     }
 
