@@ -23,6 +23,11 @@ pub(super) fn then(sides: &Sides<'_>, all: &AllWeighed<'_>, id: &Id, fields: &Fi
     })
 }
 
+/// The devices that the file gives a machine.
+pub(super) fn declared(sides: &Sides<'_>, wanted: &Wanted) -> Fields {
+    expanded(&wanted.id, &wanted.fields, |id| sides.wanted_of(id).map(|profile| &profile.fields))
+}
+
 /// A device replaces another one of its name whole; the last profile wins over the others, the machine over all.
 fn expanded<'f>(id: &Id, own: &'f Fields, profile: impl Fn(&Id) -> Option<&'f Fields>) -> Fields {
     let mut taken: BTreeSet<&str> = BTreeSet::new();

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::Wanted;
 use super::fields::{Fields, Key};
 use super::sides::Sides;
+use super::{Wanted, devices};
 use crate::incus::server::Gpu;
 use crate::infra::model::RunState;
-use crate::plan::{Id, Kind};
 
 /// The device's keys.
 type Device<'a> = BTreeMap<&'a str, &'a str>;
@@ -16,14 +15,8 @@ type Device<'a> = BTreeMap<&'a str, &'a str>;
 pub(super) fn missing(sides: &Sides<'_>, wanted: &Wanted) -> Option<String> {
     let gpus = sides.server?.gpus.as_ref()?;
     wanted.instance.as_ref().filter(|instance| instance.state != RunState::Stopped)?;
-    let profiles = wanted.fields.get(&Key::Profiles).map(String::as_str).unwrap_or_default();
-    let profiles = profiles.split(',').map(|name| Id::within(Kind::Profile, &wanted.id.project, name));
-    let mut devices = BTreeMap::new();
-    for id in profiles {
-        devices.extend(sides.wanted_of(&id).map(|profile| all(&profile.fields)).unwrap_or_default());
-    }
-    devices.extend(all(&wanted.fields));
-    let mut asked = devices.into_iter().filter(|(_, keys)| keys.get("type") == Some(&"gpu"));
+    let declared = devices::declared(sides, wanted);
+    let mut asked = all(&declared).into_iter().filter(|(_, keys)| keys.get("type") == Some(&"gpu"));
     let (name, keys) = asked.find(|(_, keys)| !gpus.iter().any(|gpu| is_it(keys, gpu)))?;
     let which = match keys.get("pci") {
         _ if gpus.is_empty() => "GPU that Incus can see".to_owned(),
