@@ -4,8 +4,6 @@
 //! where the kernel sends bridged packets through its filters (`net.bridge.bridge-nf-call-iptables`). DHCP, DNS and
 //! answers always pass: Incus sees to that.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use super::fields::{self, Fields, Key, Marks};
@@ -72,15 +70,9 @@ fn wanted(domain: &Domain) -> Wanted {
         fields.insert(Key::Item(rule.direction.clone(), edit::item(&value)), told(&value));
     }
     Wanted {
-        id: Id::global(Kind::Acl, &domain.bridge),
-        domain: domain.name.clone(),
-        fields,
-        at_birth: BTreeMap::new(),
-        needs: Vec::new(),
         protected: !domain.ephemeral,
-        comes_with_project: false,
         note: format!("on {}", domain.bridge),
-        instance: None,
+        ..Wanted::bare(Id::global(Kind::Acl, &domain.bridge), &domain.name, fields)
     }
 }
 

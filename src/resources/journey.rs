@@ -192,17 +192,7 @@ mod tests {
     /// The machine, as the file has it in this domain.
     fn wanted(project: &str, name: &str) -> Wanted {
         let found = instance(project, name, None);
-        Wanted {
-            id: found.id,
-            domain: project.into(),
-            fields: found.fields,
-            at_birth: [].into(),
-            needs: found.needs,
-            protected: false,
-            comes_with_project: false,
-            note: String::new(),
-            instance: None,
-        }
+        Wanted { needs: found.needs, ..Wanted::bare(found.id, project, found.fields) }
     }
 
     fn told(strays: &Strays) -> Vec<String> {

@@ -66,9 +66,8 @@ pub(crate) struct Wanted {
     pub(crate) instance: Option<WantedInstance>,
 }
 
-#[cfg(test)]
 impl Wanted {
-    /// One of which nothing more is known.
+    /// One with nothing but its fields.
     pub(crate) fn bare(id: Id, domain: &str, fields: Fields) -> Self {
         Self {
             id,

@@ -3,8 +3,6 @@
 //!
 //! A record is called `<zone>/<name>` here.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use super::fields::{self, Fields, Key, Marks};
@@ -90,17 +88,12 @@ pub(crate) fn listing_of(zone: &Value) -> Option<(String, Call)> {
 
 fn wanted(domain: &Domain, zone: &str, machine: &Machine) -> Option<Wanted> {
     let entry = json!({"type": "A", "value": machine.address?.to_string()});
-    let note = told(&entry);
+    let fields = Fields::from([(Key::Item("entries".into(), edit::item(&entry)), told(&entry))]);
     Some(Wanted {
-        id: id(zone, &machine.instance),
-        domain: domain.name.clone(),
-        fields: Fields::from([(Key::Item("entries".into(), edit::item(&entry)), note.clone())]),
-        at_birth: BTreeMap::new(),
         needs: vec![Id::global(Kind::Zone, zone)],
         protected: !domain.ephemeral,
-        comes_with_project: false,
-        note,
-        instance: None,
+        note: told(&entry),
+        ..Wanted::bare(id(zone, &machine.instance), &domain.name, fields)
     })
 }
 

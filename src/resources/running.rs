@@ -115,17 +115,7 @@ mod tests {
 
     /// The calls around a change of the machine itself.
     fn calls(found: &Found, released: bool) -> Vec<String> {
-        let wanted = Wanted {
-            id: found.id.clone(),
-            domain: String::new(),
-            fields: found.fields.clone(),
-            at_birth: std::collections::BTreeMap::new(),
-            needs: Vec::new(),
-            protected: false,
-            comes_with_project: false,
-            note: String::new(),
-            instance: None,
-        };
+        let wanted = Wanted::bare(found.id.clone(), "", found.fields.clone());
         let edit = Instances.edit(&found.id, Edit::default());
         let released = if released { BTreeSet::from([found.id.clone()]) } else { BTreeSet::new() };
         let calls = around(&wanted, vec![edit], &[found], &released);

@@ -169,15 +169,9 @@ fn wanted(domain: &Domain, machine: &Machine, volume: &Volume) -> Wanted {
     put_config(&mut fields, &volume.config);
     let seen = volume.path.as_ref().map_or_else(|| "a raw disk".to_owned(), |path| format!("at {path}"));
     Wanted {
-        id: id(&domain.project, &volume.pool, &volume.name),
-        domain: domain.name.clone(),
-        fields,
-        at_birth: BTreeMap::new(),
         needs: vec![Id::global(Kind::Project, &domain.project)],
-        protected: false,
-        comes_with_project: false,
         note: format!("{seen} of {}", machine.name),
-        instance: None,
+        ..Wanted::bare(id(&domain.project, &volume.pool, &volume.name), &domain.name, fields)
     }
 }
 

@@ -1,7 +1,5 @@
 //! Incus network zones: one for each domain that has a `dns_zone`. Its records are things of their own.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use super::fields::{self, Fields, Key, Marks};
@@ -56,14 +54,7 @@ impl Resource for Zones {
 
 fn wanted(domain: &Domain) -> Option<Wanted> {
     Some(Wanted {
-        id: Id::global(Kind::Zone, domain.dns_zone.clone()?),
-        domain: domain.name.clone(),
-        fields: Fields::new(),
-        at_birth: BTreeMap::new(),
-        needs: Vec::new(),
         protected: !domain.ephemeral,
-        comes_with_project: false,
-        note: String::new(),
-        instance: None,
+        ..Wanted::bare(Id::global(Kind::Zone, domain.dns_zone.clone()?), &domain.name, Fields::new())
     })
 }
