@@ -12,7 +12,7 @@ use crate::incus::call::Call;
 use crate::incus::door::{self, ThisHost};
 use crate::plan::Id;
 use crate::resolve::names::Names;
-use crate::resources::instance::Instances;
+use crate::resources::instance::{self, Instances};
 use crate::resources::{Found, Resource, Status};
 use crate::ui::Ui;
 
@@ -55,7 +55,7 @@ async fn find(global: &Global, name: &str, ui: Ui) -> Result<Found> {
     let loaded = load(global, ui)?;
     let facts = facts::read_context(std::path::Path::new("/"), global.yolo);
     let wanted = Names::new(loaded.infra.global.nesting_prefix, &facts).instance(name);
-    let listing = door::json(&ThisHost, &Call::query(Instances.listing())).await.context("Incus cannot be read")?;
+    let listing = door::json(&ThisHost, &Call::query(instance::LISTING)).await.context("Incus cannot be read")?;
     let found = listing.as_array().into_iter().flatten().filter_map(|listed| Instances.found(listed));
     let ours = |found: &Found| found.marks.as_ref().is_some_and(|marks| marks.infra == loaded.infra.project_name);
     let mut named = found.filter(|found| ours(found) && (found.id.name == wanted || found.id.name == name));

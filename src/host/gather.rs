@@ -6,8 +6,7 @@ use super::facts::{Facts, Totals, kernel_totals, parse_addresses, parse_routes, 
 use super::reach;
 use crate::incus::call::Call;
 use crate::incus::door::{CallError, Host, json};
-use crate::resources::Resource;
-use crate::resources::network::Networks;
+use crate::resources::network;
 
 /// The context, with the networks that the host is in or has a route to, and its totals where they are `shared`.
 pub(crate) async fn read(host: &impl Host, context: Facts, shared: bool) -> Result<Facts, CallError> {
@@ -28,7 +27,7 @@ pub(crate) async fn read(host: &impl Host, context: Facts, shared: bool) -> Resu
 /// Does Incus see another network than this process? Both are asked once more, since something may have come or gone
 /// between one read and the other.
 pub(crate) async fn is_elsewhere(host: &impl Host) -> Result<bool, CallError> {
-    let (networks, links) = (Call::query(Networks.listing()), Call::read("ip", ["-j", "addr"]));
+    let (networks, links) = (Call::query(network::LISTING), Call::read("ip", ["-j", "addr"]));
     let (networks, links) = tokio::join!(json(host, &networks), json(host, &links));
     Ok(reach::is_elsewhere(&networks?, &links?))
 }

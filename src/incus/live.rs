@@ -10,7 +10,7 @@ use crate::firewall::fence::Table;
 use crate::firewall::keep::Keeping;
 use crate::plan::{Id, Kind};
 use crate::resources::fields::{Key, mark};
-use crate::resources::{Found, RESOURCES, record, volume};
+use crate::resources::{Found, RESOURCES, acl, instance, network, profile, project, record, volume, zone};
 
 /// Everything that is compared.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -29,25 +29,22 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// Reads everything at once: one call a kind, however many domains there are. A failed read is an error, never an
-    /// empty host.
+    /// Reads everything at once: one call a kind, however many domains there are, and none for a kind that the list of
+    /// projects knows nothing of. A failed read is an error, never an empty host.
     pub(crate) async fn read(host: &impl Host) -> Result<Self, CallError> {
-        let [projects, acls, zones, networks, _, profiles, pools, instances] =
-            RESOURCES.map(|resource| Call::query(resource.listing()));
-        let (projects, acls, zones, networks, profiles, volumes, instances, table) = tokio::join!(
-            json(host, &projects),
-            json(host, &acls),
-            zones_and_records(host, &zones),
-            json(host, &networks),
-            json(host, &profiles),
-            pools_and_volumes(host, &pools),
-            json(host, &instances),
+        // The longest read begins first.
+        let (networks, in_projects, profiles, pools, instances, table) = tokio::join!(
+            listed(host, network::LISTING),
+            InProjects::read(host),
+            listed(host, profile::LISTING),
+            listed(host, "/1.0/storage-pools"),
+            listed(host, instance::LISTING),
             Table::read(host),
         );
-        let ((zones, records), (pools, volumes)) = (zones?, volumes?);
+        let InProjects { projects, acls, zones, records, volumes } = in_projects?;
         let interfaces = networks?;
-        let listings = [projects?, acls?, zones, interfaces.clone(), records, profiles?, volumes, instances?];
-        Ok(Self { found: found(&listings), pools: names(&pools), interfaces, table, ..Self::default() })
+        let listings = [projects, acls, zones, interfaces.clone(), records, profiles?, volumes, instances?];
+        Ok(Self { found: found(&listings), pools: pool_names(&pools?), interfaces, table, ..Self::default() })
     }
 
     /// Looks which of these directories of the host are there.
@@ -92,34 +89,71 @@ impl Live {
     }
 }
 
-/// The pools, and the volumes on all of them: one call for each pool that has any.
-async fn pools_and_volumes(host: &impl Host, pools: &Call) -> Result<(Value, Value), CallError> {
-    let pools = json(host, pools).await?;
-    let mut volumes = Vec::new();
-    for (pool, path) in pools.as_array().into_iter().flatten().filter_map(volume::listing_of) {
-        let Value::Array(listed) = json(host, &Call::query(path)).await? else { continue };
-        volumes.extend(listed.into_iter().map(|mut volume| {
-            volume["pool"] = Value::from(pool.as_str());
-            volume
-        }));
+/// The projects, and what is only asked for where they say that there is any: a call of its own for a kind costs more
+/// than the whole list of projects, and keeps the longest read, that of the networks, waiting.
+struct InProjects {
+    projects: Value,
+    acls: Value,
+    zones: Value,
+    records: Value,
+    volumes: Value,
+}
+
+impl InProjects {
+    async fn read(host: &impl Host) -> Result<Self, CallError> {
+        let projects = listed(host, project::LISTING).await?;
+        let each = projects.as_array().into_iter().flatten();
+        let users = each.filter_map(|project| project["used_by"].as_array()).flatten();
+        let users: Vec<&str> = users.filter_map(Value::as_str).collect();
+        let has = |kind: &str| users.iter().any(|path| path.starts_with(kind));
+        let (acls, zones, volumes) = tokio::join!(
+            listed_if(host, acl::LISTING, has("/1.0/network-acls/")),
+            zones_and_records(host, has("/1.0/network-zones/")),
+            volumes(host, volume::listings_of(&users)),
+        );
+        let (acls, (zones, records), volumes) = (acls?, zones?, volumes?);
+        Ok(Self { projects, acls, zones, records, volumes })
     }
-    Ok((pools, Value::Array(volumes)))
+}
+
+/// All that Incus lists of a kind.
+async fn listed(host: &impl Host, listing: &str) -> Result<Value, CallError> {
+    json(host, &Call::query(listing)).await
+}
+
+async fn listed_if(host: &impl Host, listing: &str, any: bool) -> Result<Value, CallError> {
+    if any { listed(host, listing).await } else { Ok(Value::Null) }
+}
+
+/// The volumes on these pools: one call for each, all at once.
+async fn volumes(host: &impl Host, asked: BTreeMap<String, Call>) -> Result<Value, CallError> {
+    let answers = all(asked.values().map(|call| json(host, call))).await;
+    tagged("pool", asked.keys().zip(answers))
 }
 
 /// The zones, and the records of all of them: one call for each zone, all at once.
-async fn zones_and_records(host: &impl Host, zones: &Call) -> Result<(Value, Value), CallError> {
-    let zones = json(host, zones).await?;
+async fn zones_and_records(host: &impl Host, any: bool) -> Result<(Value, Value), CallError> {
+    let zones = listed_if(host, zone::LISTING, any).await?;
     let asked: Vec<(String, Call)> = zones.as_array().into_iter().flatten().filter_map(record::listing_of).collect();
     let answers = all(asked.iter().map(|(_, call)| json(host, call))).await;
-    let mut records = Vec::new();
-    for ((zone, _), answer) in asked.iter().zip(answers) {
+    let records = tagged("zone", asked.iter().map(|(zone, _)| zone).zip(answers))?;
+    Ok((zones, records))
+}
+
+/// Everything of these lists as one, each thing with the name of what it is in beside it: Incus leaves that out.
+fn tagged<'n>(
+    key: &str,
+    answers: impl Iterator<Item = (&'n String, Result<Value, CallError>)>,
+) -> Result<Value, CallError> {
+    let mut tagged = Vec::new();
+    for (name, answer) in answers {
         let Value::Array(listed) = answer? else { continue };
-        records.extend(listed.into_iter().map(|mut record| {
-            record["zone"] = Value::from(zone.as_str());
-            record
+        tagged.extend(listed.into_iter().map(|mut one| {
+            one[key] = Value::from(name.as_str());
+            one
         }));
     }
-    Ok((zones, Value::Array(records)))
+    Ok(Value::Array(tagged))
 }
 
 fn found(listings: &[Value; 8]) -> BTreeMap<Id, Found> {
@@ -129,7 +163,8 @@ fn found(listings: &[Value; 8]) -> BTreeMap<Id, Found> {
     each.map(|found| (found.id.clone(), found)).collect()
 }
 
-fn names(listing: &Value) -> Vec<String> {
-    let each = listing.as_array().into_iter().flatten();
-    each.filter_map(|listed| listed["name"].as_str().map(str::to_owned)).collect()
+/// `["/1.0/storage-pools/default"]`
+fn pool_names(listing: &Value) -> Vec<String> {
+    let each = listing.as_array().into_iter().flatten().filter_map(Value::as_str);
+    each.filter_map(|path| path.strip_prefix("/1.0/storage-pools/")).map(str::to_owned).collect()
 }

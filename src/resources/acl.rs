@@ -21,11 +21,10 @@ pub(crate) struct Acls;
 /// The key of a bridge that names its ACLs.
 pub(super) const KEY: &str = "security.acls";
 
-impl Resource for Acls {
-    fn listing(&self) -> &'static str {
-        "/1.0/network-acls?recursion=1&project=default"
-    }
+/// What lists them all.
+pub(crate) const LISTING: &str = "/1.0/network-acls?recursion=1&project=default";
 
+impl Resource for Acls {
     fn found(&self, listed: &Value) -> Option<Found> {
         let name = listed["name"].as_str()?;
         let mut fields = fields::listed(listed);

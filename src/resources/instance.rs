@@ -20,11 +20,10 @@ pub(crate) struct Instances;
 /// Seconds that a machine gets to shut itself down.
 const STOP_TIMEOUT: &str = "60";
 
-impl Resource for Instances {
-    fn listing(&self) -> &'static str {
-        "/1.0/instances?recursion=1&all-projects=true"
-    }
+/// What lists them all.
+pub(crate) const LISTING: &str = "/1.0/instances?recursion=1&all-projects=true";
 
+impl Resource for Instances {
     fn found(&self, listed: &Value) -> Option<Found> {
         let (name, project) = (listed["name"].as_str()?, listed["project"].as_str()?);
         let mut fields = fields::listed(listed);

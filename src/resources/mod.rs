@@ -196,9 +196,6 @@ impl Found {
 
 /// A kind of Incus object.
 pub(crate) trait Resource: Sync {
-    /// The API path that lists every one of them, of all projects; of volumes, the pools that they are on,
-    /// of records the zones.
-    fn listing(&self) -> &'static str;
     /// One listed object in its canonical form; `None` for what is no business of ours.
     fn found(&self, listed: &Value) -> Option<Found>;
     /// Those that the file asks for.

@@ -21,11 +21,10 @@ use crate::resolve::desired::{Desired, Domain};
 /// The kind.
 pub(crate) struct Networks;
 
-impl Resource for Networks {
-    fn listing(&self) -> &'static str {
-        "/1.0/networks?recursion=1"
-    }
+/// What lists them all.
+pub(crate) const LISTING: &str = "/1.0/networks?recursion=1";
 
+impl Resource for Networks {
     fn found(&self, listed: &Value) -> Option<Found> {
         let name = listed["name"].as_str()?;
         if listed["managed"].as_bool() != Some(true) || listed["type"].as_str() != Some("bridge") {

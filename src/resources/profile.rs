@@ -15,11 +15,10 @@ use crate::resolve::desired::{Desired, Devices, Domain, Profile};
 /// The kind.
 pub(crate) struct Profiles;
 
-impl Resource for Profiles {
-    fn listing(&self) -> &'static str {
-        "/1.0/profiles?recursion=1&all-projects=true"
-    }
+/// What lists them all.
+pub(crate) const LISTING: &str = "/1.0/profiles?recursion=1&all-projects=true";
 
+impl Resource for Profiles {
     fn found(&self, listed: &Value) -> Option<Found> {
         let (name, project) = (listed["name"].as_str()?, listed["project"].as_str()?);
         let fields = fields::listed(listed);

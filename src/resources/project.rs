@@ -24,11 +24,10 @@ const FEATURES: [(&str, &str); 4] = [
     ("features.storage.volumes", "true"),
 ];
 
-impl Resource for Projects {
-    fn listing(&self) -> &'static str {
-        "/1.0/projects?recursion=1"
-    }
+/// What lists them all.
+pub(crate) const LISTING: &str = "/1.0/projects?recursion=1";
 
+impl Resource for Projects {
     fn found(&self, listed: &Value) -> Option<Found> {
         let name = listed["name"].as_str()?;
         if name == "default" {

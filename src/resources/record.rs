@@ -17,10 +17,6 @@ use crate::resolve::desired::{Desired, Domain, Machine};
 pub(crate) struct Records;
 
 impl Resource for Records {
-    fn listing(&self) -> &'static str {
-        "/1.0/network-zones?recursion=1&project=default"
-    }
-
     fn found(&self, listed: &Value) -> Option<Found> {
         let (zone, name) = (listed["zone"].as_str()?, listed["name"].as_str()?);
         let mut fields = fields::listed(listed);

@@ -29,10 +29,6 @@ const FILES: &str = "filesystem";
 
 impl Resource for Volumes {
     /// The pools: 6.0 has no list of the volumes of all of them.
-    fn listing(&self) -> &'static str {
-        "/1.0/storage-pools?recursion=1"
-    }
-
     fn found(&self, listed: &Value) -> Option<Found> {
         let text = |key: &str| listed[key].as_str();
         let (pool, name, project) = (text("pool")?, text("name")?, text("project")?);
@@ -100,13 +96,15 @@ pub(crate) fn parts(id: &Id) -> (&str, &str) {
     id.name.split_once('/').unwrap_or(("default", &id.name))
 }
 
-/// The list of the volumes on a pool, where it holds any: the list of pools says who uses them, and no pool is asked
-/// in vain. Each of what is listed then needs its pool's name beside it.
-pub(crate) fn listing_of(pool: &Value) -> Option<(String, String)> {
-    let is_volume = |user: &Value| user.as_str().is_some_and(|path| path.contains("/volumes/custom/"));
-    let name = pool["name"].as_str()?;
-    let path = format!("/1.0/storage-pools/{name}/volumes/custom?recursion=1&all-projects=true");
-    pool["used_by"].as_array()?.iter().any(is_volume).then(|| (name.to_owned(), path))
+/// The lists of the volumes on each pool that holds any, by pool: the users of the projects are paths like
+/// `/1.0/storage-pools/fast/volumes/custom/data?project=pro`. What is listed then needs its pool's name beside it.
+pub(crate) fn listings_of(users: &[&str]) -> BTreeMap<String, Call> {
+    let pool = |path: &&str| {
+        let (pool, _) = path.strip_prefix("/1.0/storage-pools/")?.split_once("/volumes/custom/")?;
+        let listing = format!("/1.0/storage-pools/{pool}/volumes/custom?recursion=1&all-projects=true");
+        Some((pool.to_owned(), Call::query(listing)))
+    };
+    users.iter().filter_map(pool).collect()
 }
 
 /// What it holds now.
@@ -252,11 +250,11 @@ mod tests {
 
     #[test]
     fn a_pool_without_volumes_is_not_asked_for_them() {
-        let pool = |user: &str| json!({"name": "fast", "used_by": ["/1.0/profiles/default", user]});
-        assert_eq!(listing_of(&pool("/1.0/instances/c?project=p")), None);
-        let asked = listing_of(&pool("/1.0/storage-pools/fast/volumes/custom/x?project=p"));
+        assert_eq!(listings_of(&["/1.0/profiles/default", "/1.0/instances/c?project=p"]), BTreeMap::new());
+        let volume = |name: &str| format!("/1.0/storage-pools/fast/volumes/custom/{name}?project=p");
+        let asked = listings_of(&[&volume("x"), &volume("y")]);
         let path = "/1.0/storage-pools/fast/volumes/custom?recursion=1&all-projects=true";
-        assert_eq!(asked, Some(("fast".into(), path.into())));
+        assert_eq!(asked, [("fast".to_owned(), Call::query(path))].into());
     }
 
     #[test]

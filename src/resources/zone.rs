@@ -13,11 +13,10 @@ use crate::resolve::desired::{Desired, Domain};
 /// The kind.
 pub(crate) struct Zones;
 
-impl Resource for Zones {
-    fn listing(&self) -> &'static str {
-        "/1.0/network-zones?recursion=1&project=default"
-    }
+/// What lists them all.
+pub(crate) const LISTING: &str = "/1.0/network-zones?recursion=1&project=default";
 
+impl Resource for Zones {
     fn found(&self, listed: &Value) -> Option<Found> {
         let marks = Marks::read(listed);
         Some(Found {

@@ -25,9 +25,11 @@ fn query(state: &State, path: &str) -> Result<Value, String> {
         "/1.0" => json!({"environment": {"server_version": "6.0.4", "driver": "lxc | qemu"}}),
         "/1.0/resources" => json!({"gpu": {"cards": [], "total": 0}}),
         "/1.0/metadata/configuration" => keys::metadata(),
-        "/1.0/projects?recursion=1" => {
-            state.projects.iter().map(|(name, object)| object.to_json(&json!({"name": name}))).collect()
-        }
+        "/1.0/projects?recursion=1" => state
+            .projects
+            .iter()
+            .map(|(name, object)| object.to_json(&json!({"name": name, "used_by": users(state, name)})))
+            .collect(),
         "/1.0/networks?recursion=1" => networks(state),
         "/1.0/network-acls?recursion=1&project=default" => listing(&state.acls),
         "/1.0/network-zones?recursion=1&project=default" => listing(&state.zones),
@@ -37,7 +39,7 @@ fn query(state: &State, path: &str) -> Result<Value, String> {
         "/1.0/instances?recursion=1&all-projects=true" => {
             state.instances.iter().map(|((project, name), one)| instance(state, project, name, one)).collect()
         }
-        "/1.0/storage-pools?recursion=1" => volumes::pools(state),
+        "/1.0/storage-pools" => state.pools.iter().map(|name| format!("/1.0/storage-pools/{name}")).collect(),
         "/1.0/images?recursion=1&project=default" => images::listing(state),
         other => {
             let pool = other.strip_prefix("/1.0/storage-pools/");
@@ -47,6 +49,14 @@ fn query(state: &State, path: &str) -> Result<Value, String> {
             };
         }
     })
+}
+
+/// What is in a project: bridges, their filters and zones are in that of the name `default`.
+fn users(state: &State, project: &str) -> Vec<String> {
+    let shared = state.acls.keys().map(|name| format!("/1.0/network-acls/{name}"));
+    let shared = shared.chain(state.zones.keys().map(|name| format!("/1.0/network-zones/{name}")));
+    let shared = shared.filter(|_| project == "default");
+    shared.chain([format!("/1.0/profiles/default?project={project}")]).chain(volumes::users(state, project)).collect()
 }
 
 /// `/1.0/KIND/NAME?project=PROJECT`

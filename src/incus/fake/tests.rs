@@ -177,6 +177,6 @@ async fn a_volume_is_whole_or_not_taken_and_keeps_its_project() {
     .await;
     said(&fake, "launch golden m --project a", disk(of("files"))).await.unwrap();
     said(&fake, "storage volume edit default files --project a", sized("1GiB")).await.unwrap();
-    let pools = said(&fake, "query /1.0/storage-pools?recursion=1", None).await.unwrap();
-    assert!(pools.contains("/1.0/storage-pools/default/volumes/custom/raw?project=a"), "{pools}");
+    let users = said(&fake, "query /1.0/projects?recursion=1", None).await.unwrap();
+    assert!(users.contains("/1.0/storage-pools/default/volumes/custom/raw?project=a"), "{users}");
 }

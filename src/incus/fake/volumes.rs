@@ -74,15 +74,10 @@ fn sees(project: &str, instance: &Instance, (own, pool, name): &Key) -> bool {
     project == own && instance.object.devices.values().any(is_it)
 }
 
-/// The pools, with those of their users that are volumes.
-pub(super) fn pools(state: &State) -> Value {
-    let users = |pool: &String| -> Value {
-        let volumes = state.volumes.keys().filter(|(_, own, _)| own == pool);
-        let paths = volumes
-            .map(|(project, pool, name)| format!("/1.0/storage-pools/{pool}/volumes/custom/{name}?project={project}"));
-        paths.chain(["/1.0/profiles/default".to_owned()]).collect()
-    };
-    state.pools.iter().map(|name| json!({"name": name, "used_by": users(name)})).collect()
+/// The paths of the volumes of a project.
+pub(super) fn users<'s>(state: &'s State, project: &'s str) -> impl Iterator<Item = String> + 's {
+    let volumes = state.volumes.keys().filter(move |(own, _, _)| own == project);
+    volumes.map(|(project, pool, name)| format!("/1.0/storage-pools/{pool}/volumes/custom/{name}?project={project}"))
 }
 
 /// The custom volumes of a pool, of all projects.
