@@ -100,6 +100,8 @@ pub(super) fn command(call: &Call, input: bool) -> Command {
         // Every call names its project; these would say otherwise for those on `default`.
         .env_remove("INCUS_PROJECT")
         .env_remove("INCUS_REMOTE")
+        // The client is a Go program that lives for some milliseconds: no time to collect garbage in.
+        .env("GOGC", "400")
         // A group of its own: Ctrl-C on the terminal ends anklume's launching, not the calls that are under way.
         .process_group(0);
     command

@@ -32,19 +32,23 @@ impl Live {
     /// Reads everything at once: one call a kind, however many domains there are, and none for a kind that the list of
     /// projects knows nothing of. A failed read is an error, never an empty host.
     pub(crate) async fn read(host: &impl Host) -> Result<Self, CallError> {
-        // The longest read begins first.
-        let (networks, in_projects, profiles, pools, instances, table) = tokio::join!(
+        // Incus answers from one database, one question after the other: asked all at once, the short ones keep the
+        // longest, that of the networks, from its processor, and nothing is there sooner.
+        let (networks, others, instances, table) = tokio::join!(
             listed(host, network::LISTING),
-            InProjects::read(host),
-            listed(host, profile::LISTING),
-            listed(host, "/1.0/storage-pools"),
+            async {
+                let in_projects = InProjects::read(host).await?;
+                let profiles = listed(host, profile::LISTING).await?;
+                Ok((in_projects, profiles, listed(host, "/1.0/storage-pools").await?))
+            },
             listed(host, instance::LISTING),
             Table::read(host),
         );
-        let InProjects { projects, acls, zones, records, volumes } = in_projects?;
+        let (in_projects, profiles, pools) = others?;
+        let InProjects { projects, acls, zones, records, volumes } = in_projects;
         let interfaces = networks?;
-        let listings = [projects, acls, zones, interfaces.clone(), records, profiles?, volumes, instances?];
-        Ok(Self { found: found(&listings), pools: pool_names(&pools?), interfaces, table, ..Self::default() })
+        let listings = [projects, acls, zones, interfaces.clone(), records, profiles, volumes, instances?];
+        Ok(Self { found: found(&listings), pools: pool_names(&pools), interfaces, table, ..Self::default() })
     }
 
     /// Looks which of these directories of the host are there.
