@@ -10,6 +10,7 @@ mod firewall;
 mod host;
 mod incus;
 mod infra;
+mod lifecycle;
 mod plan;
 mod render;
 mod resolve;

@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     Profile,
     Volume,
     Instance,
+    /// Of a machine: `machine/name`.
+    Snapshot,
 }
 
 impl Kind {
@@ -54,6 +56,7 @@ impl fmt::Display for Kind {
             Self::Profile => "profile",
             Self::Volume => "volume",
             Self::Instance => "instance",
+            Self::Snapshot => "snapshot",
         })
     }
 }
@@ -118,6 +121,8 @@ pub(crate) enum Verb {
     Copy,
     /// Puts a complete copy in its place.
     Move,
+    /// Brings back what a snapshot holds.
+    Restore,
 }
 
 impl Verb {
@@ -138,6 +143,7 @@ impl Verb {
             Self::Keep => "keep",
             Self::Copy => "copy",
             Self::Move => "move",
+            Self::Restore => "restore",
         }
     }
 

@@ -124,7 +124,7 @@ fn action(action: &Action, surface: &Surface) -> String {
 fn is_told(id: &Id, field: &Field) -> bool {
     match id.kind {
         Kind::Project => field.key.starts_with("limits."),
-        Kind::File | Kind::Service | Kind::Zone | Kind::Network | Kind::Record | Kind::Image => false,
+        Kind::File | Kind::Service | Kind::Zone | Kind::Network | Kind::Record | Kind::Image | Kind::Snapshot => false,
         Kind::Profile => id.name != "default",
         Kind::Firewall | Kind::Acl | Kind::Directory | Kind::Volume | Kind::Instance => true,
     }

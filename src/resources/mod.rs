@@ -234,7 +234,7 @@ pub(crate) fn resource(id: &Id) -> Option<&'static dyn Resource> {
         Kind::Profile => &profile::Profiles,
         Kind::Volume => &volume::Volumes,
         Kind::Instance => &instance::Instances,
-        Kind::Firewall | Kind::File | Kind::Service | Kind::Image | Kind::Directory => return None,
+        Kind::Firewall | Kind::File | Kind::Service | Kind::Image | Kind::Directory | Kind::Snapshot => return None,
     })
 }
 

@@ -114,7 +114,7 @@ pub(crate) fn state_of(id: &Id) -> String {
 }
 
 /// The volumes that an instance's disks are.
-pub(super) fn attached<'f>(project: &'f str, fields: &'f Fields) -> impl Iterator<Item = Id> + 'f {
+pub(crate) fn attached<'f>(project: &'f str, fields: &'f Fields) -> impl Iterator<Item = Id> + 'f {
     fields.iter().filter_map(move |(key, source)| match key {
         // The source of a disk with a pool is a volume on it; without one it is a path of the host.
         Key::Device(device, key) if key == "source" => {
