@@ -1,6 +1,7 @@
 //! The command line, as clap types.
 
 mod firewall;
+mod snap;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use crate::ui::Color;
 pub(crate) use firewall::{
     DoctorArgs, ExplainArgs, FirewallApplyArgs, FirewallCommand, FirewallShowArgs, LoadArgs, VerifyArgs, WatchArgs,
 };
+pub(crate) use snap::{Consent, RollbackArgs, SnapCommand, SnapCreateArgs, SnapPruneArgs, SnapRestoreArgs};
 
 /// Compartments on a Linux host: isolated domains of Incus containers and virtual machines, declared in one file.
 #[derive(Debug, Parser)]
@@ -75,6 +77,11 @@ pub(crate) enum Command {
     Backup(BackupArgs),
     /// Make a machine with its volumes from such a file
     RestoreBackup(RestoreBackupArgs),
+    /// Snapshots of machines: take, list, restore, delete
+    #[command(subcommand)]
+    Snap(SnapCommand),
+    /// Put machines back to how they were before an `apply --snapshot`
+    Rollback(RollbackArgs),
     /// The images that machines are made from: one cache for all domains
     #[command(subcommand)]
     Image(ImageCommand),
@@ -117,6 +124,9 @@ pub(crate) struct Scope {
     /// given several times)
     #[arg(long, value_name = "NAME")]
     pub(crate) replace: Vec<String>,
+    /// Take a snapshot of the machines that are to restart or to be made anew first; `anklume rollback` brings them back
+    #[arg(long)]
+    pub(crate) snapshot: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

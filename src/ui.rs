@@ -90,13 +90,23 @@ impl Ui {
 
     /// Asks; anything but `y` or `yes` means no, and so does nobody being there.
     pub(crate) fn ask(&self, question: &str) -> bool {
+        let answer = self.answer(&format!("{question} [y/N]"));
+        answer.is_some_and(|answer| matches!(answer.to_lowercase().as_str(), "y" | "yes"))
+    }
+
+    /// Asks for a word, which has to be typed whole.
+    pub(crate) fn ask_for(&self, question: &str, word: &str) -> bool {
+        self.answer(&format!("{question} Type `{word}` to go on:")).is_some_and(|answer| answer == word)
+    }
+
+    fn answer(&self, question: &str) -> Option<String> {
         if !self.can_ask {
-            return false;
+            return None;
         }
-        let _ = write!(io::stderr().lock(), "{question} [y/N] ");
+        let _ = write!(io::stderr().lock(), "{question} ");
         let mut answer = String::new();
         let read = io::stdin().lock().read_line(&mut answer);
-        read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+        read.is_ok().then(|| answer.trim().to_owned())
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::firewall::doctor;
-use super::{DONE, Ground, agents, lock};
+use super::{DONE, Ground, agents, lock, snap};
 use crate::apply::{self, Bounds, Outcome, Report};
 use crate::cli::{ApplyArgs, Global};
 use crate::failure::{Hinted, Unfinished, WrongInput};
@@ -19,6 +19,7 @@ use crate::firewall::fence::{self, Table};
 use crate::firewall::keep::AfterReboot;
 use crate::incus::door::ThisHost;
 use crate::incus::trouble;
+use crate::lifecycle::before;
 use crate::plan::Plan;
 use crate::render::{self, progress::Progress};
 use crate::resources::planner::Options;
@@ -28,7 +29,7 @@ use crate::ui::{Style, Ui};
 pub(crate) async fn run(global: &Global, args: &ApplyArgs, ui: Ui) -> Result<ExitCode> {
     let _lock = lock::take("apply")?;
     let options = Options::from(&args.scope);
-    let ground = Ground::read(global, false, ui).await?.exporting(export_to(args, ui)?)?;
+    let ground = snap::cured(global, ui).await?.exporting(export_to(args, ui)?)?;
     isolation_can_be_told(&ground)?;
     let plan = ground.plan(&options, false, ui).await?;
     ui.print(render::text::plan(&plan, &ground.desired, &ui.out));
@@ -42,6 +43,7 @@ pub(crate) async fn run(global: &Global, args: &ApplyArgs, ui: Ui) -> Result<Exi
     }
     let bounds = bounds(args.parallel);
     let mut report = carry_out(&plan, bounds, ui).await?;
+    let taken = before::taken(&plan, &report).map(str::to_owned);
     agents::wait_for(&plan, &report, &ground.desired, Duration::from_secs(args.agent_wait), ui).await;
     // What was to be made anew has been.
     let (options, ui) = (Options { replace: Vec::new(), ..options }, ui.after_warnings());
@@ -54,7 +56,7 @@ pub(crate) async fn run(global: &Global, args: &ApplyArgs, ui: Ui) -> Result<Exi
         ground = Ground::read(global, false, ui).await?;
         again = ground.plan(&options, false, ui).await?;
     }
-    verdict(&report, &again, ui)
+    verdict(&report, &again, taken.as_deref(), ui)
 }
 
 /// Does what is left for a machine, without a question: one was asked before.
@@ -66,7 +68,7 @@ pub(super) async fn finish(global: &Global, machine: &str, ui: Ui) -> Result<Exi
     }
     let report = carry_out(&plan, bounds(None), ui).await?;
     let again = Ground::read(global, false, ui).await?.plan(&options, false, ui).await?;
-    verdict(&report, &again, ui)
+    verdict(&report, &again, None, ui)
 }
 
 /// The file of `--firewall export FILE`.
@@ -174,7 +176,8 @@ fn tell_failures(plan: &Plan, report: &Report, ui: Ui) {
     }
 }
 
-fn verdict(report: &Report, again: &Plan, ui: Ui) -> Result<ExitCode> {
+/// `taken` is the time in the names of the snapshots that were taken first.
+fn verdict(report: &Report, again: &Plan, taken: Option<&str>, ui: Ui) -> Result<ExitCode> {
     let count = |pick: fn(&Outcome) -> bool| report.outcomes.iter().filter(|outcome| pick(outcome)).count();
     let done = count(|outcome| matches!(outcome, Outcome::Done));
     let failed = count(|outcome| matches!(outcome, Outcome::Failed(_)));
@@ -186,15 +189,20 @@ fn verdict(report: &Report, again: &Plan, ui: Ui) -> Result<ExitCode> {
             line.push_str(&format!(", {count} {word}"));
         }
     }
+    let back = taken.map(|time| format!("`anklume rollback {time}` brings machines back to how they were before"));
+    let or_back = |hint: &str| back.iter().fold(hint.to_owned(), |hint, back| format!("{hint};\n      {back}"));
     if !report.is_clean() {
-        let hint = "run `anklume apply` again: it does what is left";
+        let hint = or_back("run `anklume apply` again: it does what is left");
         return Err(Hinted::new(format!("not everything was done: {line}"), hint).into());
     }
     ui.say(format!("{line}."));
     if !again.actions.is_empty() {
         let names: Vec<String> = again.actions.iter().map(|action| action.id.to_string()).collect();
         let message = format!("something is different still, or again: {}", names.join(", "));
-        return Err(Hinted::new(message, "`anklume plan` shows it").into());
+        return Err(Hinted::new(message, or_back("`anklume plan` shows it")).into());
+    }
+    if let Some(back) = back {
+        ui.say(format!("{back}."));
     }
     left_over(again)
 }

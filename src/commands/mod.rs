@@ -14,6 +14,8 @@ pub(crate) mod plan;
 pub(crate) mod power;
 pub(crate) mod preflight;
 pub(crate) mod relocate;
+pub(crate) mod rollback;
+pub(crate) mod snap;
 pub(crate) mod status;
 
 use std::path::Path;
@@ -35,6 +37,7 @@ use crate::incus::live::Live;
 use crate::incus::server::Server;
 use crate::infra::problem::{Level, Problem};
 use crate::infra::{self, Loaded};
+use crate::lifecycle::before;
 use crate::plan::{Plan, Verb};
 use crate::resolve::desired::Desired;
 use crate::resolve::{self, Holds};
@@ -66,6 +69,8 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<ExitCode> {
         Command::Copy(args) => relocate::copy(global, &args, ui).await,
         Command::Backup(args) => backup::backup(global, &args, ui).await,
         Command::RestoreBackup(args) => backup::restore(global, &args, ui).await,
+        Command::Snap(command) => snap::run(global, command, ui).await,
+        Command::Rollback(args) => rollback::run(global, &args, ui).await,
         Command::Image(command) => image::run(global, command, ui).await,
         Command::Firewall(command) => firewall::run(global, command, ui).await,
     }
@@ -177,7 +182,10 @@ impl Ground {
             return Err(Hinted::new("Incus has no storage pool yet", "make one: `incus admin init --minimal`").into());
         }
         let server = Server::read(&ThisHost).await.context("the Incus server cannot be asked")?;
-        let plan = planner::plan(&self.desired, &self.live, Some(&server), options).map_err(conflicts)?;
+        let mut plan = planner::plan(&self.desired, &self.live, Some(&server), options).map_err(conflicts)?;
+        if options.snapshot {
+            plan = before::with_snapshots(plan, &self.live, &snap::read(self).await?, &options.now);
+        }
         let mut problems = preflight::problems(&self.desired, &plan, &server, host::facts::has_iommu(Path::new("/")));
         let (images, volumes, table) = tokio::join!(
             preflight::missing_images(&self.desired, &plan),
@@ -236,6 +244,7 @@ impl From<&Scope> for Options {
             restart: scope.restart,
             target: scope.target.clone(),
             replace: scope.replace.clone(),
+            snapshot: scope.snapshot,
             now: host::clock::now(),
         }
     }

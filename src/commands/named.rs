@@ -8,14 +8,14 @@ use crate::plan::Kind;
 use crate::resources::{Found, journey};
 
 /// Names that were all found: in the file, or on something that anklume made. No name stands for everything.
-pub(super) struct Named<'a> {
+pub(super) struct Named<'a, 'n> {
     ground: &'a Ground,
-    names: &'a [String],
+    names: &'n [String],
 }
 
-impl<'a> Named<'a> {
+impl<'a, 'n> Named<'a, 'n> {
     /// Looks the names up; `undone` ends the sentence about one that is nowhere: `so nothing was deleted`.
-    pub(super) fn new(ground: &'a Ground, names: &'a [String], undone: &str) -> Result<Self> {
+    pub(super) fn new(ground: &'a Ground, names: &'n [String], undone: &str) -> Result<Self> {
         let this = Self { ground, names };
         for name in names {
             let known = this.in_file(name) || this.ours().any(|found| this.is(found, name));
@@ -41,9 +41,10 @@ impl<'a> Named<'a> {
     }
 
     /// Everything that carries this infrastructure's mark.
-    fn ours(&self) -> impl Iterator<Item = &'a Found> {
-        let infra = &self.ground.desired.infra;
-        let found = self.ground.live.found.values();
+    fn ours(&self) -> impl Iterator<Item = &'a Found> + use<'a> {
+        let ground: &'a Ground = self.ground;
+        let infra = &ground.desired.infra;
+        let found = ground.live.found.values();
         found.filter(move |found| found.marks.as_ref().is_some_and(|marks| marks.infra == *infra))
     }
 

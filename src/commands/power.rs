@@ -52,7 +52,7 @@ pub(crate) async fn run(global: &Global, args: &PowerArgs, verb: Verb, ui: Ui) -
 }
 
 /// Nothing starts, or runs on, where the domains are not kept apart as declared.
-fn isolation_stands(ground: &Ground) -> Result<()> {
+pub(super) fn isolation_stands(ground: &Ground) -> Result<()> {
     let message = "nothing was started: the isolation between the domains is not in force";
     match fence::action(&ground.wall, &ground.live.table) {
         fence::Step::Nothing => Ok(()),
@@ -112,7 +112,7 @@ fn past(verb: Verb) -> &'static str {
 }
 
 /// The run state that the file asks for; `None` for a machine that left it.
-fn file_says(ground: &Ground, id: &Id) -> Option<RunState> {
+pub(super) fn file_says(ground: &Ground, id: &Id) -> Option<RunState> {
     let domain = ground.desired.domains.iter().find(|domain| domain.project == id.project)?;
     domain.machines.iter().find(|machine| machine.instance == id.name).map(|machine| machine.state)
 }

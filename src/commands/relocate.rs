@@ -235,6 +235,16 @@ async fn snapshots(path: &str) -> Result<BTreeSet<String>> {
 
 /// A run that was cut off leaves calls under way: waits until no copy is being made.
 pub(super) async fn quiet(ui: Ui) -> Result<()> {
+    // Incus does not say of the copy of a volume which one it is.
+    let concerns = |one: &Value| {
+        let texts = [one["resources"].to_string(), one["description"].to_string()];
+        texts.iter().any(|text| text.contains("-part") || text.contains("opying storage volume"))
+    };
+    quiet_of(concerns, "waiting for a copy that is being made, perhaps by a run that was cut off", ui).await
+}
+
+/// Waits until nothing of what Incus does is of this kind.
+pub(super) async fn quiet_of(concerns: impl Fn(&Value) -> bool, waiting: &str, ui: Ui) -> Result<()> {
     let mut told = false;
     loop {
         let call = Call::query("/1.0/operations?recursion=1&all-projects=true");
@@ -242,16 +252,11 @@ pub(super) async fn quiet(ui: Ui) -> Result<()> {
         // It says nothing at all where there are none.
         let operations: Value = serde_json::from_slice(&said).unwrap_or_default();
         let running = operations["running"].as_array().cloned().unwrap_or_default();
-        // Incus does not say of the copy of a volume which one it is.
-        let concerns = |one: &Value| {
-            let texts = [one["resources"].to_string(), one["description"].to_string()];
-            texts.iter().any(|text| text.contains("-part") || text.contains("opying storage volume"))
-        };
-        if !running.iter().any(concerns) {
+        if !running.iter().any(&concerns) {
             return Ok(());
         }
         if !told {
-            ui.say("waiting for a copy that is being made, perhaps by a run that was cut off");
+            ui.say(waiting);
             told = true;
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
@@ -259,11 +264,16 @@ pub(super) async fn quiet(ui: Ui) -> Result<()> {
 }
 
 pub(super) fn refuse(obstacles: Vec<Obstacle>) -> Result<()> {
+    refuse_all(obstacles.into_iter().map(|obstacle| (obstacle.message, obstacle.hint)).collect())
+}
+
+/// The same from messages, each with its hint.
+pub(super) fn refuse_all(obstacles: Vec<(String, String)>) -> Result<()> {
     if obstacles.is_empty() {
         return Ok(());
     }
-    let (messages, hints): (Vec<String>, Vec<String>) =
-        obstacles.into_iter().map(|obstacle| (obstacle.message, obstacle.hint)).unzip();
+    let (messages, mut hints): (Vec<String>, Vec<String>) = obstacles.into_iter().unzip();
+    hints.dedup();
     Err(Hinted::new(messages.join("\n       "), hints.join("\n      ")).into())
 }
 

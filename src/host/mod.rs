@@ -8,3 +8,4 @@ pub(crate) mod gather;
 pub(crate) mod reach;
 pub(crate) mod repository;
 pub(crate) mod routes;
+pub(crate) mod whoami;

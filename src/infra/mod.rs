@@ -32,7 +32,7 @@ use std::path::Path;
 
 pub(crate) use decode::bytes;
 pub(crate) use draw::draw;
-pub(crate) use rules::host_rules;
+pub(crate) use rules::{duration, host_rules};
 pub(crate) use source::Sources;
 
 use model::Infra;

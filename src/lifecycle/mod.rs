@@ -1,6 +1,9 @@
-//! What happens to machines in the course of time: their snapshots. Pure.
-#![allow(dead_code)]
+//! What happens to machines in the course of time: their snapshots. Pure, but for what reads them.
 
+pub(crate) mod before;
+pub(crate) mod prune;
 pub(crate) mod reading;
 pub(crate) mod restoring;
+pub(crate) mod sets;
 pub(crate) mod snapshot;
+pub(crate) mod under_way;

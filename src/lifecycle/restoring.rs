@@ -64,6 +64,8 @@ impl Restoring<'_> {
     /// was applied by then: the next plan compares with that.
     fn remarked(&self) -> Option<Edit> {
         let now = self.found.marks.as_ref()?;
+        // One that was set aside and has its name again, or a copy in its place, is a machine like any other.
+        let now = &Marks { kept: None, journey: None, ..now.clone() };
         let then = self.snapshot.own.as_ref().and_then(|own| own.marks.clone()).unwrap_or_default();
         let whose = |marks: &Marks| {
             let config = marks.config().into_iter();

@@ -9,9 +9,9 @@ use serde_json::json;
 
 use crate::host::clock;
 use crate::incus::call::Call;
-use crate::plan::Id;
+use crate::plan::{Action, Id, Impact, Kind, Verb};
 use crate::resources::fields::Marks;
-use crate::resources::volume;
+use crate::resources::{Found, volume};
 
 /// Snapshots that anklume names by itself, each family for a purpose of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
@@ -123,6 +123,51 @@ pub(crate) fn delete(snapshot: &Snapshot) -> Vec<Call> {
     let own =
         snapshot.own.iter().map(|_| Call::incus(["snapshot", "delete", machine, &snapshot.name, "--project", project]));
     own.chain(snapshot.volumes.iter().map(|id| delete_of_volume(id, &snapshot.name))).collect()
+}
+
+/// What the plan calls one.
+fn id(machine: &Id, name: &str) -> Id {
+    Id::within(Kind::Snapshot, &machine.project, format!("{}/{name}", machine.name))
+}
+
+/// The action that takes one.
+pub(crate) fn taking(found: &Found, volumes: &BTreeSet<Id>, name: &str, expires: Option<&str>) -> Action {
+    Action {
+        id: id(&found.id, name),
+        domain: found.marks.as_ref().map(|marks| marks.domain.clone()).unwrap_or_default(),
+        verb: Verb::Create,
+        fields: Vec::new(),
+        impact: Impact::Live,
+        note: with(volumes),
+        heavy: false,
+        calls: create(&found.id, volumes, name, expires),
+        after: Vec::new(),
+    }
+}
+
+/// The action that deletes one.
+pub(crate) fn removal(snapshot: &Snapshot, domain: &str) -> Action {
+    Action {
+        id: id(&snapshot.machine, &snapshot.name),
+        domain: domain.to_owned(),
+        verb: Verb::Delete,
+        fields: Vec::new(),
+        impact: Impact::Live,
+        note: with(&snapshot.volumes),
+        heavy: false,
+        calls: delete(snapshot),
+        after: Vec::new(),
+    }
+}
+
+/// The volumes that a machine has.
+pub(crate) fn volumes_of(found: &Found) -> BTreeSet<Id> {
+    found.needs.iter().filter(|need| need.kind == Kind::Volume).cloned().collect()
+}
+
+fn with(volumes: &BTreeSet<Id>) -> String {
+    let names: Vec<&str> = volumes.iter().map(|id| id.name.as_str()).collect();
+    if names.is_empty() { String::new() } else { format!("with {}", names.join(", ")) }
 }
 
 fn delete_of_volume(id: &Id, name: &str) -> Call {

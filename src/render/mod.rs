@@ -4,6 +4,7 @@ pub(crate) mod images;
 pub(crate) mod json;
 pub(crate) mod markdown;
 pub(crate) mod progress;
+pub(crate) mod snapshots;
 pub(crate) mod status;
 pub(crate) mod text;
 

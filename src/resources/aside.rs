@@ -145,7 +145,7 @@ pub(super) fn kept(found: &Found, now: &str) -> Found {
 }
 
 /// What it was called.
-pub(super) fn was(found: &Found) -> &str {
+pub(crate) fn was(found: &Found) -> &str {
     found.marks.as_ref().and_then(|marks| marks.kept.as_ref()).map(|kept| kept.name.as_str()).unwrap_or_default()
 }
 

@@ -1,7 +1,7 @@
 //! One file per kind of thing: what is wanted, what is there, and the calls that make one the other.
 
 pub(crate) mod acl;
-mod aside;
+pub(crate) mod aside;
 mod birth;
 pub(crate) mod cache;
 mod devices;
@@ -25,7 +25,7 @@ pub(crate) mod record;
 mod release;
 pub(crate) mod removal;
 mod replacing;
-mod restarts;
+pub(crate) mod restarts;
 mod running;
 mod sides;
 pub(crate) mod steps;

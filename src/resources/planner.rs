@@ -35,7 +35,9 @@ pub(crate) struct Options {
     pub(crate) target: Vec<String>,
     /// Machines to be made anew.
     pub(crate) replace: Vec<String>,
-    /// The time that is in the names of what is kept of those: `20261124-190000`.
+    /// Take snapshots first of what restarts or is made anew.
+    pub(crate) snapshot: bool,
+    /// The time that is in the names of what is kept of those, and of snapshots: `20261124-190000`.
     pub(crate) now: String,
 }
 

@@ -7,7 +7,7 @@ use crate::incus::call::Call;
 use crate::plan::{Action, Impact};
 
 /// A machine, as calls name it: project and name.
-type Machine = (String, String);
+pub(crate) type Machine = (String, String);
 
 /// Leaves a machine down between two actions that both stop and start it.
 pub(super) fn joined(actions: &mut [Action]) {
@@ -24,7 +24,8 @@ pub(super) fn joined(actions: &mut [Action]) {
     }
 }
 
-fn stopped(action: &Action) -> Vec<Machine> {
+/// The machines that an action stops.
+pub(crate) fn stopped(action: &Action) -> Vec<Machine> {
     action.calls.iter().filter_map(|call| machine_of("stop", call)).collect()
 }
 

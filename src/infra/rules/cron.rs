@@ -83,13 +83,15 @@ fn number(text: &str) -> Option<u32> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-/// What to write instead of a duration that is none: `30d`, `24h` and `60m` are.
-pub(super) fn duration(text: &str) -> Result<(), String> {
+/// A duration (`30d`, `24h`, `60m`) in seconds, or what to write instead of one that is none.
+pub(crate) fn duration(text: &str) -> Result<u64, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (count, unit) = text.split_at(digits);
     let number = number(count).filter(|&count| count > 0);
     match (number, unit.trim()) {
-        (Some(_), "d" | "h" | "m") if unit.len() == 1 => Ok(()),
+        (Some(count), "d") if unit.len() == 1 => Ok(u64::from(count) * 86_400),
+        (Some(count), "h") if unit.len() == 1 => Ok(u64::from(count) * 3600),
+        (Some(count), "m") if unit.len() == 1 => Ok(u64::from(count) * 60),
         (Some(count), "w" | "W") => Err(format!("write days: `{}d`", count.saturating_mul(7))),
         (Some(count), "y" | "Y") => Err(format!("write days: `{}d`", count.saturating_mul(365))),
         (Some(count), unit @ ("D" | "H" | "M" | "d" | "h" | "m")) => {

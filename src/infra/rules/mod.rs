@@ -16,6 +16,7 @@ mod volumes;
 use super::model::{Domain, Infra, Machine, Profile};
 use super::problem::{Path, Problem};
 
+pub(crate) use cron::duration;
 pub(crate) use host::host_rules;
 
 /// All problems of a file by itself.
