@@ -2,6 +2,7 @@
 
 mod firewall;
 mod snap;
+mod flush;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ pub(crate) use firewall::{
     DoctorArgs, ExplainArgs, FirewallApplyArgs, FirewallCommand, FirewallShowArgs, LoadArgs, VerifyArgs, WatchArgs,
 };
 pub(crate) use snap::{Consent, RollbackArgs, SnapCommand, SnapCreateArgs, SnapPruneArgs, SnapRestoreArgs};
+pub(crate) use flush::FlushArgs;
 
 /// Compartments on a Linux host: isolated domains of Incus containers and virtual machines, declared in one file.
 #[derive(Debug, Parser)]
@@ -53,6 +55,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Delete domains or machines; without names, everything that is not protected
     Destroy(DestroyArgs),
+    /// Take all of an infrastructure off this host: what carries its mark, and nothing else
+    Flush(FlushArgs),
     /// Start machines: those named, those of a domain, or all; paused ones run on
     Start(NamesArgs),
     /// Stop machines

@@ -110,6 +110,19 @@ impl Ui {
     }
 }
 
+impl Ui {
+    /// Asks for a word to be typed, for what cannot be taken back: anything else means no, and so does nobody being
+    /// there.
+    pub(crate) fn ask_for(&self, question: &str, word: &str) -> bool {
+        if !self.can_ask {
+            return false;
+        }
+        let _ = write!(io::stderr().lock(), "{question} ");
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer).is_ok() && answer.trim() == word
+    }
+}
+
 impl Surface {
     fn new(terminal: bool, color: Color) -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());

@@ -7,6 +7,7 @@ pub(crate) mod check;
 pub(crate) mod destroy;
 pub(crate) mod enter;
 pub(crate) mod firewall;
+pub(crate) mod flush;
 pub(crate) mod image;
 pub(crate) mod lock;
 mod named;
@@ -57,6 +58,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<ExitCode> {
         Command::Apply(args) => apply::run(global, &args, ui).await,
         Command::Status(args) => status::run(global, &args, ui).await,
         Command::Destroy(args) => destroy::run(global, &args, ui).await,
+        Command::Flush(args) => flush::run(global, &args, ui).await,
         Command::Start(args) => power::run(global, &args.into(), Verb::Start, ui).await,
         Command::Stop(args) => power::run(global, &args, Verb::Stop, ui).await,
         Command::Restart(args) => power::run(global, &args, Verb::Restart, ui).await,

@@ -30,6 +30,13 @@ pub(crate) struct Facts {
     pub(crate) repository: Option<Result<Repository, String>>,
 }
 
+impl Facts {
+    /// Is it a host of its own, in no machine of an outer anklume, and nobody said that anything goes?
+    pub(crate) fn is_production(&self) -> bool {
+        self.absolute_level.is_none_or(|level| level == 0) && !self.yolo
+    }
+}
+
 /// What a host has.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Totals {
@@ -186,6 +193,9 @@ mod tests {
         let facts = read_context(root.path(), false);
         assert_eq!((facts.absolute_level, facts.vm_nested, facts.yolo), (Some(2), true, false));
         assert!(read_context(root.path(), true).yolo);
+        assert!(!facts.is_production(), "it is nested");
+        let of = |absolute_level, yolo| Facts { absolute_level, yolo, ..Facts::default() }.is_production();
+        assert_eq!([of(None, false), of(Some(0), false), of(None, true)], [true, true, false]);
     }
 
     #[test]

@@ -63,6 +63,18 @@ pub(crate) fn load(path: Option<&Path>) -> Result<Loaded, Failure> {
     load_texts(name, texts, problems)
 }
 
+/// Only the name of the infrastructure, also from a file that is wrong elsewhere.
+pub(crate) fn project_name(path: Option<&Path>) -> Result<String, Failure> {
+    let (name, texts, problems) = files::read(path)?;
+    let (sources, _) = join::join(name, texts, &mut problems.clone());
+    let named = sources.root().get("project_name").and_then(|entry| entry.value.text());
+    match named.filter(|name| rules::is_project_name(name)) {
+        Some(name) => Ok(name.to_owned()),
+        // What is wrong with it is told with all that is wrong.
+        None => Err(load(path).err().unwrap_or(Failure::Invalid { problems, sources: Box::new(sources) })),
+    }
+}
+
 /// The same from text that was read.
 fn load_texts(name: String, texts: Vec<files::Text>, mut problems: Vec<Problem>) -> Result<Loaded, Failure> {
     let (sources, whole) = join::join(name, texts, &mut problems);

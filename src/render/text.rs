@@ -18,6 +18,21 @@ pub(crate) fn plan(plan: &Plan, desired: &Desired, surface: &Surface) -> String 
 
 /// What `destroy` would delete, its last line the count.
 pub(crate) fn destruction(plan: &Plan, desired: &Desired, surface: &Surface) -> String {
+    format!("{}{}\n", tree(plan, desired, surface), deletions(plan, surface))
+}
+
+/// The same by the marks alone, without a file that could have the domains or not.
+pub(crate) fn flush(plan: &Plan, surface: &Surface) -> String {
+    let mut text = String::new();
+    for group in groups(plan, &Desired::default()) {
+        let name = if group.name.is_empty() { "host" } else { group.name };
+        text.push_str(&format!("{}\n", surface.paint(Style::Bold, name)));
+        text.push_str(&lines(&group, surface));
+    }
+    format!("{text}{}\n", deletions(plan, surface))
+}
+
+fn deletions(plan: &Plan, surface: &Surface) -> String {
     let mut line = match plan.count('-') {
         0 => "Nothing to delete".to_owned(),
         count => format!("{count} to delete"),
@@ -25,22 +40,23 @@ pub(crate) fn destruction(plan: &Plan, desired: &Desired, surface: &Surface) -> 
     if !plan.held.is_empty() {
         line.push_str(&format!("; {} stay", plan.held.len()));
     }
-    format!("{}{}.\n", tree(plan, desired, surface), surface.paint(Style::Bold, line))
+    line.push('.');
+    surface.paint(Style::Bold, line)
 }
 
 fn tree(plan: &Plan, desired: &Desired, surface: &Surface) -> String {
     let mut text = String::new();
     for group in groups(plan, desired) {
         text.push_str(&heading(&group, surface));
-        for action in &group.actions {
-            text.push_str(&self::action(action, surface));
-        }
-        for held in &group.held {
-            text.push_str(&self::held(held, surface));
-        }
-        text.push('\n');
+        text.push_str(&lines(&group, surface));
     }
     text
+}
+
+fn lines(group: &Group<'_>, surface: &Surface) -> String {
+    let actions: String = group.actions.iter().map(|action| self::action(action, surface)).collect();
+    let held: String = group.held.iter().map(|held| self::held(held, surface)).collect();
+    format!("{actions}{held}\n")
 }
 
 /// Every action's exact commands, as typed in a shell.

@@ -57,6 +57,15 @@ impl Holds {
     }
 }
 
+/// The wall that stands, by what is marked alone: the bridges of every infrastructure, and what the table opens between
+/// them now.
+pub(crate) fn standing(live: &Live) -> Wall {
+    // Nobody's: so everybody is a neighbour.
+    let holds = Holds::of(live, "");
+    let others = holds.foreign.into_iter().map(|(bridge, _)| bridge).collect();
+    Wall { others, ..holds.neighbours }
+}
+
 /// What other infrastructures have of the one table: their bridges as Incus has them, and what the table opens between
 /// them now. Without a table nothing of it is known: they are kept apart until their own next apply.
 fn neighbours(live: &Live, infra: &str) -> Wall {

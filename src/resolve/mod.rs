@@ -4,7 +4,7 @@ mod addresses;
 pub(crate) mod context;
 pub(crate) mod desired;
 mod devices;
-mod holds;
+pub(crate) mod holds;
 mod later;
 mod limits;
 mod machines;

@@ -246,7 +246,10 @@ pub(crate) fn needs_of(id: &Id, fields: &Fields) -> Vec<Id> {
     match id.kind {
         Kind::Network => needs.extend(network::needs(fields)),
         Kind::Record => needs.push(record::zone_of(id)),
-        Kind::Profile => needs.extend(network::nics(fields).map(|nic| Id::global(Kind::Network, nic.bridge))),
+        Kind::Profile => {
+            needs.extend(network::nics(fields).map(|nic| Id::global(Kind::Network, nic.bridge)));
+            needs.extend(volume::attached(&id.project, fields));
+        }
         Kind::Instance => {
             let profiles = fields.get(&Key::Profiles).map(|list| fields::split(list)).unwrap_or_default();
             needs.extend(profiles.into_iter().map(|name| Id::within(Kind::Profile, &id.project, name)));

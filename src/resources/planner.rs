@@ -1,5 +1,6 @@
 //! Compares what is wanted with what is there, and makes the plan of the difference. Pure.
 
+pub(crate) mod flush;
 mod making;
 mod states;
 

@@ -50,9 +50,24 @@ pub(crate) fn named<'a>(live: &'a Live, infra: &str, pick: impl Fn(&Found) -> bo
     let volumes = ours().filter(|found| is_volume(found)).filter(is_left_behind);
     let kept = volumes.map(|volume| kept(volume, "kept with its data"));
     let held = kept.chain(stay.into_iter().map(protected)).collect();
-    let removal = Removal { delete, held };
-    let users = live.found.values().flat_map(|user| user.needs.iter().map(|need| (need.clone(), &user.id)));
-    removal.without_needed(&grouped(users))
+    Removal { delete, held }.without_needed(&users_now(live))
+}
+
+/// All that is ours, whatever the file says. `force` is the word for what is protected, `volumes` that for data.
+pub(super) fn everything<'a>(live: &'a Live, infra: &str, force: bool, volumes: bool) -> Removal<'a> {
+    let all = live.found.values().filter(|found| ours(found, infra) && !goes_along(found));
+    let (kept, all): (Vec<&Found>, Vec<&Found>) = all.partition(|found| is_volume(found) && !volumes);
+    // A volume has no protection of its own: it has that of its domain.
+    let domain = |found: &Found| live.found.get(&Id::global(Kind::Project, &found.id.project));
+    let of_protected = |found: &Found| is_volume(found) && domain(found).is_some_and(|domain| domain.protected);
+    let stays = |found: &&Found| !force && (found.protected || of_protected(found));
+    let (stay, delete): (Vec<&Found>, Vec<&Found>) = all.into_iter().partition(stays);
+    let kept = kept
+        .into_iter()
+        .map(|volume| held(volume, Why::Kept, "kept with its data; `anklume flush --volumes` deletes it too".into()));
+    let protected = |found| held(found, Why::Protected, "protected; `anklume flush --force` deletes it too".into());
+    let held = kept.chain(stay.into_iter().map(protected)).collect();
+    Removal { delete, held }.without_needed(&users_now(live))
 }
 
 /// Who needs what.
@@ -64,6 +79,11 @@ fn grouped<'a>(pairs: impl Iterator<Item = (Id, &'a Id)>) -> Users<'a> {
         users.entry(need).or_default().push(user);
     }
     users
+}
+
+/// Who needs what as things stand.
+fn users_now(live: &Live) -> Users<'_> {
+    grouped(live.found.values().flat_map(|user| user.needs.iter().map(|need| (need.clone(), &user.id))))
 }
 
 /// Who will need what, once the plan is done.
@@ -192,6 +212,8 @@ fn goes_with(id: &Id, going: &BTreeSet<&Id>) -> bool {
 /// The action that deletes one.
 pub(crate) fn action(found: &Found) -> Action {
     let resource = resource(&found.id).expect("only Incus objects are found");
+    // A volume has no way to go but this one, and is among what goes only where that was said in so many words.
+    let calls = if is_volume(found) { vec![volume::deletion(&found.id)] } else { resource.delete(found) };
     Action {
         id: found.id.clone(),
         domain: domain(found),
@@ -200,7 +222,7 @@ pub(crate) fn action(found: &Found) -> Action {
         impact: Impact::Live,
         note: String::new(),
         heavy: found.instance.as_ref().is_some_and(|instance| instance.vm),
-        calls: resource.delete(found),
+        calls,
         after: Vec::new(),
     }
 }

@@ -14,6 +14,7 @@ mod firewall_elsewhere;
 mod firewall_kept;
 mod firewall_trial;
 mod firewall_words;
+mod flush;
 mod gpus;
 #[allow(dead_code)]
 mod harness;

@@ -30,7 +30,7 @@ pub(super) fn change(state: &mut State, words: &Words<'_>, body: Option<&Value>,
             "delete" => profiles::delete(state, words.project(), name),
             _ => unknown(words),
         },
-        ("incus", ["storage", "volume", ..]) => volumes::change(state, words, body.expect("a body")),
+        ("incus", ["storage", "volume", ..]) => volumes::change(state, words, body),
         ("mkdir", [_mode, path]) if words.has("-p") => {
             state.directories.insert((*path).to_owned());
             Ok(())

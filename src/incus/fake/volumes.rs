@@ -21,7 +21,11 @@ fn key(project: &str, pool: &str, name: &str) -> Key {
     (project.to_owned(), pool.to_owned(), name.to_owned())
 }
 
-pub(super) fn change(state: &mut State, words: &Words<'_>, body: &Value) -> Change {
+pub(super) fn change(state: &mut State, words: &Words<'_>, body: Option<&Value>) -> Change {
+    if let ["storage", "volume", "delete", pool, name] = words.plain.as_slice() {
+        return delete(state, &key(words.project(), pool, name));
+    }
+    let body = body.expect("what Incus would read from standard input is given");
     for field in body.as_object().into_iter().flatten().map(|(field, _)| field) {
         if !["config", "description"].contains(&field.as_str()) {
             return Err(format!(
@@ -66,6 +70,20 @@ fn edit(state: &mut State, key: &Key, object: Object) -> Change {
     }
     let volume = Volume { object, ..before.clone() };
     state.volumes.insert(key.clone(), volume);
+    Ok(())
+}
+
+fn delete(state: &mut State, key: &Key) -> Change {
+    if !state.volumes.contains_key(key) {
+        return Err("Storage pool volume not found".into());
+    }
+    let is_it = |device: &Config| device.get("pool") == Some(&key.1) && device.get("source") == Some(&key.2);
+    let in_profile =
+        state.profiles.iter().any(|((project, _), one)| *project == key.0 && one.devices.values().any(is_it));
+    if in_profile || state.instances.iter().any(|((project, _), one)| sees(project, one, key)) {
+        return Err("The storage volume is still in use".into());
+    }
+    state.volumes.remove(key);
     Ok(())
 }
 

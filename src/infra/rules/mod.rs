@@ -18,6 +18,7 @@ use super::problem::{Path, Problem};
 
 pub(crate) use cron::duration;
 pub(crate) use host::host_rules;
+pub(super) use names::is_project_name;
 
 /// All problems of a file by itself.
 pub(super) fn check(infra: &Infra) -> Vec<Problem> {

@@ -34,6 +34,11 @@ fn slug(name: &str, what: &str, path: Path) -> Option<Problem> {
     (!fits).then(|| not_a_name(name, what, path))
 }
 
+/// Can an infrastructure be called so?
+pub(in crate::infra) fn is_project_name(name: &str) -> bool {
+    name.len() <= LONGEST && is_slug(name)
+}
+
 fn is_slug(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('-') && name.bytes().all(is_slug_byte)
 }

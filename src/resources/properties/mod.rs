@@ -1,6 +1,7 @@
 //! What holds for every file and every host, tried on random ones.
 
 mod crash;
+mod flushing;
 mod hands;
 mod part;
 mod plot;
