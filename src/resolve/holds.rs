@@ -62,7 +62,8 @@ impl Holds {
 pub(crate) fn standing(live: &Live) -> Wall {
     // Nobody's: so everybody is a neighbour.
     let holds = Holds::of(live, "");
-    let others = holds.foreign.into_iter().map(|(bridge, _)| bridge).collect();
+    let others = holds.foreign.into_iter().map(|(bridge, _)| bridge);
+    let others = others.filter(|bridge| !holds.neighbours.bridges.contains_key(bridge)).collect();
     Wall { others, ..holds.neighbours }
 }
 

@@ -176,6 +176,7 @@ mod tests {
             ]
         );
         assert!(plan.actions[4].after.contains(&2), "the table waits for the bridge: {:?}", plan.actions[4].after);
+        assert!(holds::standing(&host()).others.is_empty(), "a bridge of anklume's is no other one");
         assert_eq!(plan.actions[1].calls[0].words(), "incus storage volume delete p a1-data --project a");
         assert_eq!(held(&plan), []);
     }

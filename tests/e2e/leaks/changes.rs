@@ -22,6 +22,13 @@ network_policies:
   # a third one
 ";
 const SECOND: (&str, &str) = ("# a second one", "b: {subnet_id: 1, machines: {b1: *open}}");
+/// The second domain as that of another infrastructure, which can go as a whole.
+const ANOTHER: &str = "
+project_name: another
+global: {}
+domains: {b: {subnet_id: 1, machines: {b1: {}}}}
+network_policies: [{from: b, to: host, ports: [9900]}]
+";
 const THIRD: (&str, &str) = ("# a third one", "- {from: d, to: a2, ports: [7200]}");
 const GOING: (&str, &str) = ("- {from: a1, to: d1, ports: [7000], description: going}", "");
 
@@ -184,8 +191,36 @@ fn row_17_nothing_crosses_while_everything_changes() {
         flood.is_plugged();
     }
     flood.bed.plan_is_empty();
+    flood.during("the end of a domain that another infrastructure then makes", |bed| {
+        bed.anklume(&["destroy", "b", "--force", "--yes"]);
+        bed.write("another.yml", ANOTHER);
+        bed.anklume(&["-f", "another.yml", "apply", "--yes"]);
+    });
+    flood.is_plugged();
+    // Its machines and whoever is on its bridge go, the others stay: none is reached meanwhile.
+    flood.during("the flush of another infrastructure", |bed| {
+        bed.anklume(&["-f", "another.yml", "flush", "--force", "--volumes", "--yes"]);
+        bed.sh("! ip link show net-b").ok();
+    });
+    flood.during("the first domain made whole again", |bed| {
+        bed.apply(&[]);
+    });
+    flood.is_plugged();
     what_crosses_without_the_table_is_seen(&mut flood);
     row_13_a_policy_that_goes_cuts_what_it_had_allowed(&mut flood);
+    nothing_crosses_while_all_of_it_goes(&mut flood);
+}
+
+/// The flush of all that there is: who sends is on its way out, and so is the table, last of all.
+fn nothing_crosses_while_all_of_it_goes(flood: &mut Flood) {
+    flood.is_plugged();
+    flood.told(true);
+    flood.bed.anklume(&["flush", "--force", "--volumes", "--yes"]);
+    flood.bed.sh("! nft list table inet anklume && ! ip link show net-a").ok();
+    let told = flood.told(true);
+    for (name, ..) in WALLED {
+        assert_eq!(told[name]["crossed"], 0, "{name}, during the flush of all: {told:#}");
+    }
 }
 
 /// The flood would have told of each.
