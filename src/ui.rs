@@ -94,7 +94,8 @@ impl Ui {
         answer.is_some_and(|answer| matches!(answer.to_lowercase().as_str(), "y" | "yes"))
     }
 
-    /// Asks for a word, which has to be typed whole.
+    /// Asks for a word to be typed whole, for what cannot be taken back: anything else means no, and so does nobody
+    /// being there.
     pub(crate) fn ask_for(&self, question: &str, word: &str) -> bool {
         self.answer(&format!("{question} Type `{word}` to go on:")).is_some_and(|answer| answer == word)
     }
@@ -107,19 +108,6 @@ impl Ui {
         let mut answer = String::new();
         let read = io::stdin().lock().read_line(&mut answer);
         read.is_ok().then(|| answer.trim().to_owned())
-    }
-}
-
-impl Ui {
-    /// Asks for a word to be typed, for what cannot be taken back: anything else means no, and so does nobody being
-    /// there.
-    pub(crate) fn ask_for(&self, question: &str, word: &str) -> bool {
-        if !self.can_ask {
-            return false;
-        }
-        let _ = write!(io::stderr().lock(), "{question} ");
-        let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer).is_ok() && answer.trim() == word
     }
 }
 

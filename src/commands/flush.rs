@@ -91,7 +91,7 @@ fn agreed(name: &str, ui: Ui) -> Result<bool> {
     if !ui.can_ask {
         return apply::agreed(ui, "");
     }
-    Ok(ui.ask_for(&format!("Type the name of the infrastructure, {name}, to delete these for good:"), name))
+    Ok(ui.ask_for("Delete these for good?", name))
 }
 
 /// Runs the plan, and what is left of it as long as something was only in the way; the plan that is left then.

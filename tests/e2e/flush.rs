@@ -146,7 +146,7 @@ fn the_name_has_to_be_typed() {
         bed.write("answer", answer);
         bed.sh("script -qec \"$ANKLUME -f one.yml flush --force\" /dev/null < answer")
     };
-    typed("y\n").code(1).says(&["Type the name of the infrastructure, one,", "nothing was deleted"]);
+    typed("y\n").code(1).says(&["Delete these for good? Type `one` to go on:", "nothing was deleted"]);
     assert!(bed.has("/1.0/projects/a"));
     typed("one\n").ok().says(&["deleted."]);
     assert!(!bed.has("/1.0/projects/a") && !bed.has("/1.0/networks/net-a"));

@@ -21,8 +21,7 @@ use crate::incus::door::{ThisHost, json, perform};
 use crate::lifecycle::reading::Snapshots;
 use crate::lifecycle::under_way::{self, Doing, UnderWay};
 use crate::plan::Id;
-use crate::resources::instance::Instances;
-use crate::resources::{Found, Resource, journey};
+use crate::resources::{Found, instance, journey};
 use crate::ui::Ui;
 
 /// Runs one of them.
@@ -72,7 +71,7 @@ fn is_in_file(ground: &Ground, name: &str) -> bool {
 
 /// The machine that this runs in.
 pub(super) async fn myself(ground: &Ground) -> Result<Option<&Found>> {
-    let listed = json(&ThisHost, &Call::query(Instances.listing())).await.context("Incus cannot be read")?;
+    let listed = json(&ThisHost, &Call::query(instance::LISTING)).await.context("Incus cannot be read")?;
     let own = Traits::read(Path::new("/")).machine(&listed);
     Ok(own.and_then(|own| ground.live.found.get(&own)))
 }
