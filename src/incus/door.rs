@@ -56,6 +56,26 @@ impl Host for ThisHost {
     }
 }
 
+/// How a program ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    /// What it said on standard error.
+    pub(crate) said: String,
+}
+
+/// Runs a call whose exit code matters, no longer than `limit`: nothing where it took longer, and was killed.
+pub(crate) async fn ended(call: &Call, limit: Duration) -> Result<Option<Ended>, CallError> {
+    let mut command = command(call, false);
+    let child = started(call, {
+        command.kill_on_drop(true);
+        command
+    })?;
+    let Ok(output) = tokio::time::timeout(limit, child.wait_with_output()).await else { return Ok(None) };
+    let output = output.map_err(|error| broken(call, &error))?;
+    Ok(Some(Ended { code: output.status.code().unwrap_or(-1), said: said(&output.stderr) }))
+}
+
 /// Becomes the program of a call, with the terminal and the exit code its own. Comes back only when that fails.
 pub(crate) fn become_program(call: &Call) -> CallError {
     use std::os::unix::process::CommandExt;
@@ -204,6 +224,13 @@ mod tests {
              mkdir /var/cache/incus/64bf: file exists";
         assert!(is_passing(cache) && is_passing("ETag doesn't match: 1 vs 2"));
         assert!(!is_passing("Failed to connect to simple streams server: connection refused"));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_program_that_takes_too_long_is_not_waited_for() {
+        let ended = async |script| ended(&Call::read("sh", ["-c", script]), Duration::from_millis(300)).await.unwrap();
+        assert_eq!(ended("echo no >&2; exit 3").await, Some(Ended { code: 3, said: "no".into() }));
+        assert_eq!(ended("exec sleep 60").await, None);
     }
 
     #[tokio::test(flavor = "current_thread")]

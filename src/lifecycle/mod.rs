@@ -7,3 +7,6 @@ pub(crate) mod restoring;
 pub(crate) mod sets;
 pub(crate) mod snapshot;
 pub(crate) mod under_way;
+//! What happens to machines over the time: snapshots, upgrades, and whether they are healthy.
+
+pub(crate) mod health;

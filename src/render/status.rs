@@ -11,6 +11,7 @@ use crate::firewall::fence::{Elsewhere, Table};
 use crate::firewall::keep::AfterReboot;
 use crate::incus::live::Live;
 use crate::infra::model::TrustLevel;
+use crate::lifecycle::health::Health;
 use crate::plan::{Id, Kind, Plan};
 use crate::resolve::desired::{Desired, Domain, Machine};
 use crate::ui::{Style, Surface};
@@ -49,6 +50,8 @@ struct MachineStatus {
     state: String,
     /// The address that the guest has; the one reserved for it where it does not run.
     address: Option<String>,
+    /// What the file's `health` command said in it; nothing where there is none, or it does not run.
+    health: Option<Health>,
     /// What differs from the file; empty: nothing.
     drift: Vec<String>,
 }
@@ -65,8 +68,15 @@ struct FirewallStatus {
 }
 
 impl Status {
-    /// Puts together what was read. `instances` is the list with the guests' own state.
-    pub(crate) fn new(desired: &Desired, live: &Live, plan: &Plan, instances: &Value) -> Self {
+    /// Puts together what was read. `instances` is the list with the guests' own state, `health` what was answered by
+    /// those that were asked.
+    pub(crate) fn new(
+        desired: &Desired,
+        live: &Live,
+        plan: &Plan,
+        instances: &Value,
+        health: &BTreeMap<Id, Health>,
+    ) -> Self {
         let instances: BTreeMap<Id, &Value> = instances
             .as_array()
             .into_iter()
@@ -86,7 +96,7 @@ impl Status {
             machines: domain
                 .machines
                 .iter()
-                .map(|machine| machine_status(domain, machine, &instances, &drift))
+                .map(|machine| machine_status(domain, machine, &instances, &drift, health))
                 .collect(),
             drift: drift.of_domain(&domain.name),
         };
@@ -125,8 +135,9 @@ impl Status {
                 } else {
                     surface.paint(Style::Yellow, format!("differs: {}", machine.drift.join(", ")))
                 };
+                let health = machine.health.as_ref().map(|health| health_shown(health, surface)).unwrap_or_default();
                 text.push_str(&format!(
-                    "  {:name$}  {:3}  {stands}  {address:15}  {drift}\n",
+                    "  {:name$}  {:3}  {stands}  {address:15}  {drift}{health}\n",
                     machine.name, machine.kind
                 ));
             }
@@ -158,6 +169,7 @@ fn machine_status(
     machine: &Machine,
     instances: &BTreeMap<Id, &Value>,
     drift: &Drift,
+    health: &BTreeMap<Id, Health>,
 ) -> MachineStatus {
     let id = Id::within(Kind::Instance, &domain.project, &machine.instance);
     let listed = instances.get(&id);
@@ -168,8 +180,14 @@ fn machine_status(
         kind: if machine.vm { "vm" } else { "lxc" },
         state: listed.and_then(|listed| listed["status"].as_str()).unwrap_or("Missing").to_owned(),
         address: listed.and_then(|listed| guest_address(listed)).or(reserved),
+        health: health.get(&id).cloned(),
         drift: drift.of_thing(&id),
     }
+}
+
+fn health_shown(health: &Health, surface: &Surface) -> String {
+    let style = if *health == Health::Healthy { Style::Green } else { Style::Red };
+    format!(", {}", surface.paint(style, health))
 }
 
 /// The first IPv4 address that a guest has on a NIC of its own.

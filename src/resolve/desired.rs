@@ -107,6 +107,8 @@ pub(crate) struct Machine {
     pub(crate) state: RunState,
     /// `state` is in the file: a machine paused by hand is drift only then.
     pub(crate) state_written: bool,
+    /// Run in it by `sh -c`; it is healthy where that ends with 0.
+    pub(crate) health: Option<String>,
 }
 
 /// A storage volume of a machine.

@@ -46,7 +46,6 @@ fn of_domain(domain: &Domain) -> Found {
 
 fn of_machine(machine: &Machine) -> Found {
     vec![
-        (machine.health.is_some(), "health", "asked after an upgrade and by `status`"),
         (!machine.roles.is_empty(), "roles", ANSIBLE),
         (!machine.services.is_empty(), "services", ANSIBLE),
         (!machine.export_apps.is_empty(), "export_apps", ANSIBLE),

@@ -114,6 +114,7 @@ fn machine(
         directories,
         state: written.state,
         state_written: written.state_written,
+        health: written.health.clone(),
     };
     if wants_gpu_pattern(domain, written) {
         add_gpu(domain, &mut machine);

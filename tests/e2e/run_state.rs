@@ -1,6 +1,6 @@
 //! Row 27: machines are started, stopped, restarted, paused and resumed, by machine, by domain or all; and entered.
 
-use crate::harness::Bed;
+use crate::harness::{Bed, wait_for};
 
 const TWO: &str = r"
 project_name: rs
@@ -85,4 +85,39 @@ fn a_machine_is_entered_by_its_name_alone() {
     bed.try_anklume(&["shell", "idle"]).code(1).says(&["idle does not run", "`anklume start idle`"]);
     bed.infra(&TWO.replace("b1: {}", "b1: {}, b2: {}"));
     bed.try_anklume(&["exec", "b2", "--", "true"]).code(1).says(&["not made yet", "`anklume apply`"]);
+}
+
+const HEALTH: &str = "
+project_name: health
+global: {default_os_image: images:alpine/3.20}
+domains:
+  a:
+    ephemeral: true
+    machines:
+      good: {health: test -e /etc/rc}
+      bad: {health: 'echo broken >&2; exit 3'}
+      slow: {health: exec sleep 100}
+      off: {health: 'true', state: stopped}
+      silent: {}
+";
+
+#[test]
+fn status_tells_which_running_machines_are_healthy_and_waits_for_none_of_them_for_long() {
+    let bed = Bed::up();
+    bed.infra(HEALTH);
+    bed.apply(&[]);
+    let begin = std::time::Instant::now();
+    let status = bed.anklume(&["status", "--format", "json"]).json();
+    // The slow one has 10 seconds, and all are asked at once.
+    assert!(begin.elapsed() < std::time::Duration::from_secs(20), "{:?}", begin.elapsed());
+    let machines = status["domains"][0]["machines"].as_array().unwrap();
+    let told = machines.iter().map(|one| format!("{}: {}", one["name"].as_str().unwrap(), one["health"]));
+    let bad = r#"bad: {"state":"unhealthy","why":"its `health` command ended with 3 (broken)"}"#;
+    let slow = r#"slow: {"state":"unhealthy","why":"its `health` command did not end within 10 s"}"#;
+    let expected = [r#"good: {"state":"healthy"}"#, bad, slow, "off: null", "silent: null"];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+    wait_for("the slow command to be killed", || bed.guest("a", "slow", "ps | grep '[s]leep 100'").code == 1);
+    bed.infra(&HEALTH.replace("exec sleep 100", "'true'"));
+    let text = ["as in the file, UNHEALTHY: its `health` command ended with 3 (broken)", "as in the file, healthy"];
+    bed.anklume(&["status"]).says(&text);
 }

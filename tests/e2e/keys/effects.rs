@@ -132,7 +132,7 @@ pub(super) const EVERYTHING: &[Effect] = &[
     ("domains.pro.machines.dev.roles", Later, ""),
     ("domains.pro.machines.dev.services", Later, ""),
     ("domains.pro.machines.dev.export_apps", Later, ""),
-    ("domains.pro.machines.dev.health", Later, ""),
+    ("domains.pro.machines.dev.health", Host("$ANKLUME status | grep -c '^  dev .*, healthy$'"), "1"),
     ("domains.away.enabled", Host("incus project list -f csv </dev/null | grep -c ^away || true"), "0"),
     ("network_policies.0.description", Host("nft list table inet anklume | grep -c '\"tv -> dev: The way in\"'"), "1"),
     ("network_policies.0.from", Guest("home/tv", "timeout 5 wget -qO- http://10.63.7.70/ >&2 && echo open"), "open"),
