@@ -70,11 +70,14 @@ claim_name() {   # claim_name NAME: makes the bed's directory; only one `up` can
 }
 
 ensure_images() {   # prints the directory with the image tree; built again when what it is made of has changed
-  local dir busybox disk='' options=()
+  local dir busybox disk='' packages options=()
   busybox=$(static_busybox)
   [ "$VM" = 0 ] || { disk=$VM_PARTS/guest.qcow2; options=(--vm-disk "$disk"); }
+  if packages=$(ensure_apt_packages); then options+=(--apt "$packages"); else
+    echo "sandbox: the packages for the image debian/13/apt cannot be fetched; going on without" >&2
+  fi
   # shellcheck disable=SC2086
-  dir=$CACHE/images-$(cat "$BED/make-images" "$busybox" $disk | sha256sum | cut -c1-16)
+  dir=$CACHE/images-$({ cat "$BED/make-images" "$busybox" $disk; echo "$packages"; } | sha256sum | cut -c1-16)
   if [ ! -d "$dir" ]; then
     exec 9>"$CACHE/.lock"; flock 9
     if [ ! -d "$dir" ]; then
