@@ -60,6 +60,8 @@ impl Host for ThisHost {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub(crate) code: i32,
+    /// What it printed.
+    pub(crate) out: String,
     /// What it said on standard error.
     pub(crate) said: String,
 }
@@ -73,7 +75,8 @@ pub(crate) async fn ended(call: &Call, limit: Duration) -> Result<Option<Ended>,
     })?;
     let Ok(output) = tokio::time::timeout(limit, child.wait_with_output()).await else { return Ok(None) };
     let output = output.map_err(|error| broken(call, &error))?;
-    Ok(Some(Ended { code: output.status.code().unwrap_or(-1), said: said(&output.stderr) }))
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(Some(Ended { code: output.status.code().unwrap_or(-1), out, said: said(&output.stderr) }))
 }
 
 /// Becomes the program of a call, with the terminal and the exit code its own. Comes back only when that fails.
@@ -229,7 +232,8 @@ mod tests {
     #[tokio::test(flavor = "current_thread")]
     async fn a_program_that_takes_too_long_is_not_waited_for() {
         let ended = async |script| ended(&Call::read("sh", ["-c", script]), Duration::from_millis(300)).await.unwrap();
-        assert_eq!(ended("echo no >&2; exit 3").await, Some(Ended { code: 3, said: "no".into() }));
+        let expected = Ended { code: 3, out: "yes\n".into(), said: "no".into() };
+        assert_eq!(ended("echo yes; echo no >&2; exit 3").await, Some(expected));
         assert_eq!(ended("exec sleep 60").await, None);
     }
 

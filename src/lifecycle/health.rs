@@ -42,7 +42,7 @@ pub(crate) async fn ask(id: &Id, command: &str, limit: Duration) -> Health {
 fn verdict(ended: Result<Option<Ended>, CallError>, limit: Duration) -> Health {
     match ended {
         Ok(Some(Ended { code: 0, .. })) => Health::Healthy,
-        Ok(Some(Ended { code, said })) => {
+        Ok(Some(Ended { code, said, .. })) => {
             // One line is told, the last: programs say the worst at the end.
             let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
             let said = if last.is_empty() { String::new() } else { format!(" ({})", last.trim()) };
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     fn ended(code: i32, said: &str) -> Result<Option<Ended>, CallError> {
-        Ok(Some(Ended { code, said: said.to_owned() }))
+        Ok(Some(Ended { code, out: String::new(), said: said.to_owned() }))
     }
 
     #[test]

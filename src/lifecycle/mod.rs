@@ -10,3 +10,4 @@ pub(crate) mod under_way;
 //! What happens to machines over the time: snapshots, upgrades, and whether they are healthy.
 
 pub(crate) mod health;
+pub(crate) mod upgrade;

@@ -25,7 +25,7 @@ pub(crate) struct Kept {
 
 impl Kept {
     /// As it is written.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 
@@ -41,7 +41,7 @@ impl Kept {
 }
 
 /// What the one that is kept is called. `now` is a time, `20261124-190000`.
-pub(super) fn name(instance: &str, now: &str) -> String {
+pub(crate) fn name(instance: &str, now: &str) -> String {
     let end = format!("-before-replace-{now}");
     let start: String = instance.chars().take(LONGEST - end.len()).collect();
     format!("{}{end}", start.trim_end_matches('-'))
@@ -165,7 +165,8 @@ pub(super) fn held(found: &Found) -> Held {
 /// a copy that is in its place.
 pub(super) fn ended(found: &Found) -> Vec<String> {
     let Some(marks) = &found.marks else { return Vec::new() };
-    let each = [(mark::KEPT, marks.kept.is_some()), (mark::JOURNEY, marks.journey.is_some())];
+    let journey = marks.journey.is_some();
+    let each = [(mark::KEPT, marks.kept.is_some()), (mark::JOURNEY, journey), (mark::REBUILD, journey)];
     each.into_iter().filter(|(_, is_there)| *is_there).map(|(key, _)| key.to_owned()).collect()
 }
 

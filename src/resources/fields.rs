@@ -106,10 +106,12 @@ pub(crate) mod mark {
     pub(crate) const JOURNEY: &str = "user.anklume.journey";
     /// On a machine that was kept when another one was made in its place.
     pub(crate) const KEPT: &str = "user.anklume.kept";
+    /// On a machine that is kept until another one that is made in its place is healthy: what it gave up.
+    pub(crate) const REBUILD: &str = "user.anklume.rebuild";
 
     /// Is this key one of them? Other keys that start so say the nesting context, and are compared like any other.
     pub(super) fn is_one(key: &str) -> bool {
-        [INFRA, DOMAIN, APPLIED, PROTECTED, IMAGE, JOURNEY, KEPT].contains(&key)
+        [INFRA, DOMAIN, APPLIED, PROTECTED, IMAGE, JOURNEY, KEPT, REBUILD].contains(&key)
     }
 }
 

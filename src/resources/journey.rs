@@ -14,6 +14,7 @@ use crate::plan::{Held, Id, Kind, Why};
 /// What a host name label holds, and so an instance name.
 const LONGEST: usize = 63;
 const END: &str = "-anklume-part";
+const OLD_END: &str = "-anklume-old";
 
 /// What is written on the copy. Whatever cuts a run off, this tells where it stood.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,13 +69,22 @@ impl Journey {
 
 /// The copy of a machine that is to stand there, until it is complete.
 pub(crate) fn part(id: &Id) -> Id {
-    let start: String = id.name.chars().take(LONGEST - END.len()).collect();
-    Id::within(id.kind, &id.project, format!("{}{END}", start.trim_end_matches('-')))
+    called(id, END)
 }
 
-/// Is it a copy that is not in its place yet?
+/// A machine that is made anew, as it is kept until the new one is healthy.
+pub(crate) fn old(id: &Id) -> Id {
+    called(id, OLD_END)
+}
+
+fn called(id: &Id, end: &str) -> Id {
+    let start: String = id.name.chars().take(LONGEST - end.len()).collect();
+    Id::within(id.kind, &id.project, format!("{}{end}", start.trim_end_matches('-')))
+}
+
+/// Is it a copy that is not in its place yet, or an old machine that is kept for a while?
 pub(crate) fn is_part(found: &Found) -> bool {
-    found.id.kind == Kind::Instance && found.id.name.ends_with(END)
+    found.id.kind == Kind::Instance && [END, OLD_END].iter().any(|end| found.id.name.ends_with(end))
 }
 
 /// What a plan neither makes nor changes nor deletes.
@@ -105,7 +115,7 @@ impl Strays {
             if let Some(source) = source {
                 strays.leave(all, wanted, Some(source));
                 strays.held.push(moved(wanted, source));
-            } else if strays.left.contains(&part(&wanted.id)) {
+            } else if [part(&wanted.id), old(&wanted.id)].iter().any(|id| strays.left.contains(id)) {
                 strays.leave(all, wanted, None);
             }
         }
@@ -155,12 +165,16 @@ fn moved(wanted: &Wanted, source: &Found) -> Held {
 fn cut_off(found: &Found) -> Held {
     let by = found.marks.as_ref().and_then(|marks| marks.journey.as_ref()).map(|journey| journey.by.as_str());
     let goes_on = by.map(|by| format!("`{by}` goes on from there, ")).unwrap_or_default();
+    let what = match found.id.name.ends_with(OLD_END) {
+        true => "kept until the one that is made in its place is healthy, by a run that was cut off",
+        false => "a copy that was cut off",
+    };
     Held {
         id: found.id.clone(),
         domain: domain(found),
         why: Why::Unfinished,
         fields: Vec::new(),
-        message: format!("a copy that was cut off; {goes_on}`anklume destroy {} --force` deletes it", found.id.name),
+        message: format!("{what}; {goes_on}`anklume destroy {} --force` deletes it", found.id.name),
     }
 }
 
@@ -227,6 +241,17 @@ mod tests {
         assert_eq!(told(&strays), ["Unfinished home/dev-anklume-part"]);
         assert!(strays.held[0].message.contains("`anklume move dev --to home` goes on"), "{:?}", strays.held);
         assert!(strays.left.contains(&Id::within(Kind::Instance, "home", "dev")), "no empty one is made meanwhile");
+    }
+
+    #[test]
+    fn an_old_machine_keeps_its_place_until_the_new_one_is_healthy() {
+        let by = "anklume upgrade --rebuild dev";
+        let journey = Journey { name: "dev".into(), by: by.into(), ..Journey::default() };
+        let live = live([instance("pro", "dev-anklume-old", Some(&journey))]);
+        let strays = Strays::of(&[wanted("pro", "dev")], &live, "lab", true);
+        assert_eq!(told(&strays), ["Unfinished pro/dev-anklume-old"]);
+        assert!(strays.held[0].message.contains(&format!("`{by}` goes on from there")), "{:?}", strays.held);
+        assert!(strays.left.contains(&Id::within(Kind::Instance, "pro", "dev")), "no other one is made meanwhile");
     }
 
     #[test]
