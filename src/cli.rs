@@ -1,5 +1,6 @@
 //! The command line, as clap types.
 
+mod ansible;
 mod firewall;
 mod snap;
 mod flush;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::ui::Color;
+pub(crate) use ansible::{FILE_VARIABLE, InventoryArgs, ProvisionArgs, SCRIPT, SyncArgs, YOLO_VARIABLE, words};
 pub(crate) use firewall::{
     DoctorArgs, ExplainArgs, FirewallApplyArgs, FirewallCommand, FirewallShowArgs, LoadArgs, VerifyArgs, WatchArgs,
 };
@@ -89,6 +91,12 @@ pub(crate) enum Command {
     /// The images that machines are made from: one cache for all domains
     #[command(subcommand)]
     Image(ImageCommand),
+    /// Write what Ansible reads: an inventory and variables, beside what you write there yourself
+    Sync(SyncArgs),
+    /// Tell Ansible what there is now
+    Inventory(InventoryArgs),
+    /// Run Ansible with the roles of the machines
+    Provision(ProvisionArgs),
     /// The isolation between domains
     #[command(subcommand)]
     Firewall(FirewallCommand),
@@ -156,6 +164,9 @@ pub(crate) struct ApplyArgs {
     /// How long to wait for the agents of virtual machines that were started; 0: not at all
     #[arg(long, value_name = "SECONDS", default_value = "60")]
     pub(crate) agent_wait: u64,
+    /// Afterwards run Ansible with the roles of those machines that were made or started
+    #[arg(long)]
+    pub(crate) provision: bool,
 }
 
 #[derive(Debug, Args)]

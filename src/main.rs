@@ -1,6 +1,7 @@
 //! The `anklume` program: parse, log, run, print the error, exit.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod ansible;
 mod apply;
 mod carry;
 mod cli;
@@ -23,7 +24,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let cli = match cli::Cli::try_parse() {
+    let cli = match cli::Cli::try_parse_from(cli::words(std::env::args_os(), |name| std::env::var_os(name))) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();

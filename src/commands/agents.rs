@@ -60,6 +60,16 @@ pub(super) async fn wait_for(plan: &Plan, report: &Report, desired: &Desired, wa
 
 /// The virtual machines that this plan started, each with the files that it is to have.
 fn started(plan: &Plan, report: &Report, desired: &Desired) -> Vec<(Id, Vec<(String, String)>)> {
+    let vms = machines(plan, report, desired).filter(|(_, machine)| machine.vm);
+    vms.map(|(id, machine)| (id.clone(), machine.files.clone())).collect()
+}
+
+/// The machines that this plan made or started.
+pub(super) fn machines<'a>(
+    plan: &'a Plan,
+    report: &'a Report,
+    desired: &'a Desired,
+) -> impl Iterator<Item = (&'a Id, &'a Machine)> {
     let starts = |action: &&Action| match action.verb {
         Verb::Start => true,
         Verb::Create | Verb::Update | Verb::Adopt => {
@@ -69,8 +79,7 @@ fn started(plan: &Plan, report: &Report, desired: &Desired) -> Vec<(Id, Vec<(Str
     };
     let done = plan.actions.iter().zip(&report.outcomes).filter(|(_, outcome)| matches!(outcome, Outcome::Done));
     let instances = done.map(|(action, _)| action).filter(|action| action.id.kind == Kind::Instance);
-    let vm = |id: &Id| machine(desired, id).filter(|machine| machine.vm);
-    instances.filter(starts).filter_map(|action| Some((action.id.clone(), vm(&action.id)?.files.clone()))).collect()
+    instances.filter(starts).filter_map(|action| Some((&action.id, machine(desired, &action.id)?)))
 }
 
 fn machine<'a>(desired: &'a Desired, id: &Id) -> Option<&'a Machine> {

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::firewall::doctor;
-use super::{DONE, Ground, agents, lock, snap};
+use super::{DONE, Ground, agents, lock, provision, snap};
 use crate::apply::{self, Bounds, Outcome, Report};
 use crate::cli::{ApplyArgs, Global};
 use crate::failure::{Hinted, Unfinished, WrongInput};
@@ -45,6 +45,7 @@ pub(crate) async fn run(global: &Global, args: &ApplyArgs, ui: Ui) -> Result<Exi
     let mut report = carry_out(&plan, bounds, ui).await?;
     let taken = before::taken(&plan, &report).map(str::to_owned);
     agents::wait_for(&plan, &report, &ground.desired, Duration::from_secs(args.agent_wait), ui).await;
+    let mut started = started(&plan, &report, &ground);
     // What was to be made anew has been.
     let (options, ui) = (Options { replace: Vec::new(), ..options }, ui.after_warnings());
     let mut ground = Ground::read(global, false, ui).await?;
@@ -53,10 +54,17 @@ pub(crate) async fn run(global: &Global, args: &ApplyArgs, ui: Ui) -> Result<Exi
         // Somebody made the same things at the same time, or an earlier run that was cut off had calls under way.
         ui.say("some of it had been done in the meantime: looking again");
         report = carry_out(&again, bounds, ui).await?;
+        started.extend(self::started(&again, &report, &ground));
         ground = Ground::read(global, false, ui).await?;
         again = ground.plan(&options, false, ui).await?;
     }
-    verdict(&report, &again, taken.as_deref(), ui)
+    let code = verdict(&report, &again, taken.as_deref(), ui)?;
+    if args.provision { provision::after(global, &ground, &started, ui).await } else { Ok(code) }
+}
+
+/// The names of the machines that were made or started.
+fn started(plan: &Plan, report: &Report, ground: &Ground) -> Vec<String> {
+    agents::machines(plan, report, &ground.desired).map(|(_, machine)| machine.name.clone()).collect()
 }
 
 /// Does what is left for a machine, without a question: one was asked before.

@@ -9,15 +9,18 @@ pub(crate) mod enter;
 pub(crate) mod firewall;
 pub(crate) mod flush;
 pub(crate) mod image;
+pub(crate) mod inventory;
 pub(crate) mod lock;
 mod named;
 pub(crate) mod plan;
 pub(crate) mod power;
 pub(crate) mod preflight;
+pub(crate) mod provision;
 pub(crate) mod relocate;
 pub(crate) mod rollback;
 pub(crate) mod snap;
 pub(crate) mod status;
+pub(crate) mod sync;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -74,6 +77,9 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<ExitCode> {
         Command::Snap(command) => snap::run(global, command, ui).await,
         Command::Rollback(args) => rollback::run(global, &args, ui).await,
         Command::Image(command) => image::run(global, command, ui).await,
+        Command::Sync(args) => sync::run(global, &args, ui).await,
+        Command::Inventory(args) => inventory::run(global, &args, ui).await,
+        Command::Provision(args) => provision::run(global, &args, ui).await,
         Command::Firewall(command) => firewall::run(global, command, ui).await,
     }
 }

@@ -1,6 +1,7 @@
 //! The one door to the outside: runs programs, and says what they said.
 
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::future::Future;
 use std::process::Stdio;
 use std::task::Poll;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::call::{Call, Input};
 
@@ -38,21 +40,54 @@ pub(crate) struct ThisHost;
 
 impl Host for ThisHost {
     async fn call(&self, call: &Call) -> Result<Vec<u8>, CallError> {
-        let input = given(&call.input);
-        let mut child = started(call, command(call, input.is_some()))?;
-        if let Some(text) = input {
-            let mut stdin = child.stdin.take().expect("standard input was asked for");
-            // A program that fails early closes its end: what it says then matters more than the broken pipe.
-            let _ = stdin.write_all(text.as_bytes()).await;
+        Box::pin(with_environment(call, &[])).await
+    }
+}
+
+/// Runs a call on this host to its end, with more environment variables.
+pub(crate) async fn with_environment(call: &Call, more: &[(&str, OsString)]) -> Result<Vec<u8>, CallError> {
+    let input = given(&call.input);
+    let mut command = command(call, input.is_some());
+    command.envs(more.iter().map(|(name, value)| (name, value)));
+    let mut child = started(call, command)?;
+    if let Some(text) = input {
+        let mut stdin = child.stdin.take().expect("standard input was asked for");
+        // A program that fails early closes its end: what it says then matters more than the broken pipe.
+        let _ = stdin.write_all(text.as_bytes()).await;
+    }
+    let output = child.wait_with_output().await.map_err(|error| broken(call, &error))?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let said = said(&output.stderr);
+    let said = if said.is_empty() { format!("`{}` ended with {}", call.words(), output.status) } else { said };
+    tracing::debug!(call = %call.words(), %said, "failed");
+    Err(CallError::Failed { program: call.program, said })
+}
+
+/// Runs a program that has the terminal to itself until it ends; its exit code. Ctrl-C is for the program: the terminal
+/// sends it to both.
+pub(crate) async fn attended(call: &Call, more: &[(&str, OsString)]) -> Result<i32, CallError> {
+    let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    let [Ok(mut interrupt), Ok(mut terminate)] = signals else {
+        return Err(CallError::Broken { call: call.words(), why: "signals cannot be caught".into() });
+    };
+    let mut command = Command::new(call.program);
+    command.args(&call.args).env_remove("INCUS_PROJECT").env_remove("INCUS_REMOTE");
+    command.envs(more.iter().map(|(name, value)| (name, value)));
+    let mut child = started(call, command)?;
+    loop {
+        tokio::select! {
+            ended = child.wait() => {
+                let ended = ended.map_err(|error| broken(call, &error))?;
+                return Ok(ended.code().unwrap_or(1));
+            }
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {
+                let pid = child.id().and_then(|pid| rustix::process::Pid::from_raw(pid.try_into().ok()?));
+                let _ = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::TERM));
+            }
         }
-        let output = child.wait_with_output().await.map_err(|error| broken(call, &error))?;
-        if output.status.success() {
-            return Ok(output.stdout);
-        }
-        let said = said(&output.stderr);
-        let said = if said.is_empty() { format!("`{}` ended with {}", call.words(), output.status) } else { said };
-        tracing::debug!(call = %call.words(), %said, "failed");
-        Err(CallError::Failed { program: call.program, said })
     }
 }
 

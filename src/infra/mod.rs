@@ -11,6 +11,7 @@ mod emit;
 mod examples;
 mod expand;
 mod files;
+pub(crate) mod from_json;
 #[cfg(test)]
 mod golden;
 mod join;

@@ -1,15 +1,13 @@
 //! The file with a machine in another domain, once more, or on another pool: edited in as few lines as that takes, its
 //! comments kept, and read again to see that it says just what it is to say.
 
-use std::io::Write as _;
-use std::os::unix::fs::MetadataExt;
-
 use super::edit::Splice;
 use super::files::Text;
 use super::model::{Config, Infra, Machine};
 use super::problem::{Level, Problem};
 use super::source::Source;
 use super::{Loaded, emit, load_texts, rules};
+use crate::host::files;
 
 /// What is to be written in a file, in the place of what was read from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,19 +38,7 @@ impl Change {
     /// Writes the file: as a whole or not at all, for the same people as before, and never over what somebody wrote in
     /// the meantime.
     pub(crate) fn write(&self) -> std::io::Result<()> {
-        let path = std::fs::canonicalize(&self.file)?;
-        if std::fs::read_to_string(&path)? != self.before {
-            return Err(std::io::Error::other("somebody changed it in the meantime; run this again"));
-        }
-        let known = std::fs::metadata(&path)?;
-        let new = path.with_extension("yml.anklume-new");
-        let mut file = std::fs::File::create(&new)?;
-        file.set_permissions(known.permissions())?;
-        // Only root can give a file away; whoever is not root owns it already.
-        let _ = std::os::unix::fs::fchown(&file, Some(known.uid()), Some(known.gid()));
-        file.write_all(self.after.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&new, &path)
+        files::replace(self.file.as_ref(), Some(self.before.as_bytes()), self.after.as_bytes())
     }
 }
 

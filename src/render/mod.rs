@@ -1,5 +1,6 @@
 //! A plan or a status as text, JSON or Markdown.
 
+pub(crate) mod diff;
 pub(crate) mod images;
 pub(crate) mod json;
 pub(crate) mod markdown;

@@ -36,12 +36,16 @@ pub(super) const EVERYTHING: &[Effect] = &[
     ("global.addressing.zone_base", Incus(BRIDGE, "/config/ipv4.address"), "10.63.7.254/24"),
     ("global.addressing.zone_step", Incus("/1.0/networks/net-home", "/config/ipv4.address"), "10.66.1.254/24"),
     ("global.default_os_image", Guest("pro/passing", "grep ^ID= /etc/os-release"), "ID=alpine"),
-    ("global.default_connection", Later, ""),
-    ("global.default_user", Later, ""),
+    (
+        "global.default_connection",
+        Host("$ANKLUME inventory --host dev | grep -w ansible_connection"),
+        r#""ansible_connection": "local","#,
+    ),
+    ("global.default_user", Host("grep ^psot_default_user group_vars/all.yml"), "psot_default_user: tester"),
     ("global.default_pool", Incus("/1.0/profiles/default?project=home", "/devices/root/pool"), "second"),
     // With the prefix it would be `001-tv` here.
     ("global.nesting_prefix", Incus("/1.0/instances/tv?project=home", "/name"), "tv"),
-    ("global.ai_vram_flush", Later, ""),
+    ("global.ai_vram_flush", Host("grep ^ai_vram_flush group_vars/all.yml"), "ai_vram_flush: false"),
     ("global.resource_policy.host_reserve.cpu", Host("$ANKLUME plan 2>&1 | grep -c \"less the host's reserve\""), "1"),
     ("global.resource_policy.host_reserve.memory", Host(SHARE), "a third of the rest"),
     ("global.resource_policy.mode", Host(SHARE), "a third of the rest"),
@@ -64,10 +68,10 @@ pub(super) const EVERYTHING: &[Effect] = &[
         "null",
     ),
     ("domains.pro.internet", Guest("pro/dev", "timeout 2 wget -qO- http://203.0.113.10/ >&2 || echo cut"), "cut"),
-    ("domains.pro.ai_provider", Later, ""),
-    ("domains.pro.ai_sanitize", Later, ""),
-    ("domains.pro.file_portal.allowed_paths", Later, ""),
-    ("domains.pro.file_portal.read_only", Later, ""),
+    ("domains.pro.ai_provider", Host("grep ^domain_ai_provider group_vars/pro.yml"), "domain_ai_provider: cloud"),
+    ("domains.pro.ai_sanitize", Host("grep ^domain_ai_sanitize group_vars/pro.yml"), "domain_ai_sanitize: always"),
+    ("domains.pro.file_portal.allowed_paths", Host(PORTAL), "allowed_paths: - /srv/in read_only: true"),
+    ("domains.pro.file_portal.read_only", Host(PORTAL), "allowed_paths: - /srv/in read_only: true"),
     ("domains.pro.limits.instances", Incus(PRO, "/config/limits.instances"), "9"),
     ("domains.pro.limits.containers", Incus(PRO, "/config/limits.containers"), "8"),
     ("domains.pro.limits.virtual_machines", Incus(PRO, "/config/limits.virtual-machines"), "2"),
@@ -129,9 +133,21 @@ pub(super) const EVERYTHING: &[Effect] = &[
         "true",
     ),
     ("domains.pro.machines.still.state", Incus("/1.0/instances/still?project=pro", "/status"), "Frozen"),
-    ("domains.pro.machines.dev.roles", Later, ""),
-    ("domains.pro.machines.dev.services", Later, ""),
-    ("domains.pro.machines.dev.export_apps", Later, ""),
+    (
+        "domains.pro.machines.dev.roles",
+        Host("$ANKLUME inventory --graph | grep -A 1 role_web | tail -n 1"),
+        "|  |--dev",
+    ),
+    (
+        "domains.pro.machines.dev.services",
+        Host("grep -A 4 ^instance_services host_vars/dev.yml | xargs"),
+        "instance_services: - name: web tool: httpd consumers: - passing",
+    ),
+    (
+        "domains.pro.machines.dev.export_apps",
+        Host("grep -A 1 ^instance_export_apps host_vars/dev.yml | xargs"),
+        "instance_export_apps: - editor",
+    ),
     ("domains.pro.machines.dev.health", Host("$ANKLUME status | grep -c '^  dev .*, healthy$'"), "1"),
     ("domains.away.enabled", Host("incus project list -f csv </dev/null | grep -c ^away || true"), "0"),
     ("network_policies.0.description", Host("nft list table inet anklume | grep -c '\"tv -> dev: The way in\"'"), "1"),
@@ -150,6 +166,8 @@ pub(super) const EVERYTHING: &[Effect] = &[
     ("shared_volumes.docs.propagate", Guest("home/tv", "ls -d /docs"), "/docs"),
     ("shared_volumes.docs.consumers", Guest("pro/dev", "touch /docs/x 2>&1 | grep -c Read-only"), "1"),
 ];
+
+const PORTAL: &str = "grep -A 3 ^domain_file_portal group_vars/pro.yml | tail -n 3 | xargs";
 
 /// The host's memory, less 30 % and what one machine says itself, in three equal parts, whatever their weights.
 const SHARE: &str = r#"python3 - <<-'END'

@@ -1,5 +1,5 @@
 //! Every key of the language has its effect: one file that has them all is applied, and each is read back from Incus,
-//! the guest or the kernel. Without the key, the plan is another one.
+//! the guest, the kernel or the files of Ansible. Without the key, the plan or these files are others.
 
 mod effects;
 mod written;
@@ -37,6 +37,7 @@ fn every_key_of_the_language_is_seen_in_incus_the_guest_or_the_kernel() {
     bed.sh("for image in debian/13 alpine/3.20; do incus image delete anklume/images/$image </dev/null; done").ok();
     bed.apply(&[]);
     bed.plan_is_empty();
+    bed.anklume(&["sync"]);
     bed.wait_for_guests(&[("pro", "dev", "10.63.7.70"), ("home", "tv", "10.66.1.1")]);
     let wrong: Vec<String> = EVERYTHING.iter().filter_map(|effect| missing(&bed, effect)).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -88,16 +89,19 @@ fn without_it_the_plan_is_another(bed: &Bed, name: &str, text: &str) {
     bed.write(name, text);
     let with_all = plan(name).ok();
     let same = |other: &Output| other.code == 0 && other.stdout == with_all.stdout && other.stderr == with_all.stderr;
+    // The files are as the whole file says.
+    bed.anklume(&["-f", name, "sync", "--offline"]);
+    let in_files = |file: &str| bed.try_anklume(&["-f", file, "sync", "--offline", "--check"]).code == 1;
     let idle: Vec<String> = whole
         .keys()
         .into_iter()
         .filter(|key| !NOT_IN_A_PLAN.contains(&key.as_str()))
         .filter(|key| {
             bed.write(name, &whole.without(key));
-            same(&plan(name))
+            same(&plan(name)) && !in_files(name)
         })
         .collect();
-    assert!(idle.is_empty(), "the plan is the same without: {}", idle.join(", "));
+    assert!(idle.is_empty(), "the plan and the files are the same without: {}", idle.join(", "));
 }
 
 #[test]
