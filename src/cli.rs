@@ -2,8 +2,8 @@
 
 mod ansible;
 mod firewall;
-mod snap;
 mod flush;
+mod snap;
 
 use std::path::PathBuf;
 
@@ -14,8 +14,8 @@ pub(crate) use ansible::{FILE_VARIABLE, InventoryArgs, ProvisionArgs, SCRIPT, Sy
 pub(crate) use firewall::{
     DoctorArgs, ExplainArgs, FirewallApplyArgs, FirewallCommand, FirewallShowArgs, LoadArgs, VerifyArgs, WatchArgs,
 };
-pub(crate) use snap::{Consent, RollbackArgs, SnapCommand, SnapCreateArgs, SnapPruneArgs, SnapRestoreArgs};
 pub(crate) use flush::FlushArgs;
+pub(crate) use snap::{Consent, RollbackArgs, SnapCommand, SnapCreateArgs, SnapPruneArgs, SnapRestoreArgs};
 
 /// Compartments on a Linux host: isolated domains of Incus containers and virtual machines, declared in one file.
 #[derive(Debug, Parser)]

@@ -6,14 +6,12 @@ use super::Totals;
 use crate::plan::Plan;
 use crate::resolve::desired::Desired;
 
-/// `{"infra", "actions", "held", "later", "totals"}`; the same input gives the same bytes.
+/// `{"infra", "actions", "held", "totals"}`; the same input gives the same bytes.
 pub(crate) fn plan(plan: &Plan, desired: &Desired) -> String {
-    let later: Vec<Value> = desired.later.iter().map(|later| json!({"path": later.path, "what": later.what})).collect();
     let value = json!({
         "infra": desired.infra,
         "actions": plan.actions,
         "held": plan.held,
-        "later": later,
         "totals": Totals::of(plan),
     });
     pretty(&value)

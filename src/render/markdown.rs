@@ -23,12 +23,6 @@ pub(crate) fn plan(plan: &Plan, desired: &Desired) -> String {
         }
         text.push_str("```\n");
     }
-    if !desired.later.is_empty() {
-        text.push_str("\nNot applied yet by this version:\n\n");
-        for later in &desired.later {
-            text.push_str(&format!("- `{}`: {}\n", later.path, later.what));
-        }
-    }
     text
 }
 

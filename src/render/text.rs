@@ -10,7 +10,6 @@ use crate::ui::{Style, Surface};
 /// The whole plan, its last line the totals.
 pub(crate) fn plan(plan: &Plan, desired: &Desired, surface: &Surface) -> String {
     let mut text = tree(plan, desired, surface);
-    text.push_str(&later(desired, surface));
     text.push_str(&surface.paint(Style::Bold, totals_line(plan)));
     text.push('\n');
     text
@@ -191,16 +190,4 @@ fn short(value: &str) -> String {
     }
     let start: String = line.chars().take(LIMIT - 1).collect();
     format!("{start}… ({} bytes)", value.len())
-}
-
-fn later(desired: &Desired, surface: &Surface) -> String {
-    if desired.later.is_empty() {
-        return String::new();
-    }
-    let mut text = format!("{}\n", surface.paint(Style::Bold, "not applied yet by this version"));
-    for later in &desired.later {
-        text.push_str(&format!("  {} {}  {}\n", surface.paint(Style::Yellow, '!'), later.path, later.what));
-    }
-    text.push('\n');
-    text
 }

@@ -27,8 +27,6 @@ pub(crate) struct Desired {
     /// The files of images that the image repository has, by what the file calls them and whether they are for
     /// virtual machines.
     pub(crate) stored: BTreeMap<(String, bool), Vec<String>>,
-    /// What the file says and this version does not do yet.
-    pub(crate) later: Vec<Later>,
 }
 
 /// A domain, as it will stand.
@@ -137,13 +135,4 @@ pub(crate) struct Directory {
     pub(crate) path: String,
     /// Several machines may see it: it belongs to no domain.
     pub(crate) shared: bool,
-}
-
-/// A key of the file whose effect comes in a later version.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Later {
-    /// Where it stands: `domains.pro.machines.pro-dev.storage_volumes`.
-    pub(crate) path: String,
-    /// What it will do.
-    pub(crate) what: String,
 }

@@ -5,7 +5,6 @@ pub(crate) mod context;
 pub(crate) mod desired;
 mod devices;
 pub(crate) mod holds;
-mod later;
 mod limits;
 mod machines;
 pub(crate) mod names;
@@ -94,14 +93,12 @@ pub(crate) fn resolve(infra: &Infra, facts: &Facts, holds: &Holds) -> (Desired, 
     }
     problems.extend(facts.totals.map_or_else(Vec::new, |totals| shares::share_out(infra, totals, &mut domains)));
     let wall = policies::wall(ground, &domains, &mut problems);
-    let later = later::later(infra);
     let desired = Desired {
         infra: infra.project_name.clone(),
         domains,
         disabled: disabled(infra),
         wall,
         stored: stored(facts, &mut problems),
-        later,
     };
     (desired, problems)
 }

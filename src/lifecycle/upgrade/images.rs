@@ -78,16 +78,16 @@ mod tests {
     #[test]
     fn a_machine_is_older_where_its_image_has_another_fingerprint_now() {
         let of = |image: &str| Machine { os_image: Some(image.into()), ..machine() };
-        let machines = [("dev", of("images:debian/13")), ("web", of("golden")), ("old", of("abcd")), ("new", machine())];
+        let machines =
+            [("dev", of("images:debian/13")), ("web", of("golden")), ("old", of("abcd")), ("new", machine())];
         let desired = sound(&infra([("pro", domain(machines))]));
         let images = json!([
             {"fingerprint": "bb", "type": "container", "created_at": "2026-11-01T00:00:00Z",
              "aliases": [{"name": "anklume/images/debian/13"}]},
             {"fingerprint": "cc", "type": "virtual-machine", "aliases": [{"name": "golden"}]},
             {"fingerprint": "abcdef", "type": "container", "aliases": []}]);
-        let instance = |name: &str, base: &str| {
-            json!({"name": name, "project": "pro", "config": {"volatile.base_image": base}})
-        };
+        let instance =
+            |name: &str, base: &str| json!({"name": name, "project": "pro", "config": {"volatile.base_image": base}});
         let instances = json!([instance("dev", "aa"), instance("web", "cc"), instance("old", "abcdef")]);
         let told = made(&desired, &images, &instances);
         let told: Vec<_> = told.iter().map(|made| (made.name.as_str(), made.is_older(), made.now.as_deref())).collect();

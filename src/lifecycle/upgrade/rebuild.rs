@@ -39,9 +39,8 @@ const SCHEDULE: &str = "snapshots.schedule";
 impl Record {
     /// Of a machine as Incus lists it.
     pub(crate) fn of(listed: &Value) -> Self {
-        let changes = |key: &str| {
-            is_address(key) || key == SCHEDULE || OUT_OF_THE_WAY.iter().any(|(changed, _)| *changed == key)
-        };
+        let changes =
+            |key: &str| is_address(key) || key == SCHEDULE || OUT_OF_THE_WAY.iter().any(|(changed, _)| *changed == key);
         let config = strings(&listed["config"]).filter(|(key, _)| changes(key)).collect();
         let devices = listed["devices"].as_object().into_iter().flatten();
         let devices = devices.map(|(name, keys)| (name.clone(), strings(keys).collect())).collect();
@@ -72,7 +71,12 @@ impl Record {
         Edit {
             set: out_of_the_way.into_iter().chain(marks).collect(),
             unset: self.config.keys().filter(|key| is_address(key) || *key == SCHEDULE).cloned().collect(),
-            remove_devices: self.devices.iter().filter(|(_, keys)| !is_root(keys)).map(|(name, _)| name.clone()).collect(),
+            remove_devices: self
+                .devices
+                .iter()
+                .filter(|(_, keys)| !is_root(keys))
+                .map(|(name, _)| name.clone())
+                .collect(),
             devices: cards.map(none).collect(),
             ..Edit::default()
         }
@@ -96,7 +100,8 @@ impl Record {
     fn body(&self, listed: &Value, image: &str) -> Value {
         let is_kept = |key: &str| !["volatile.", "image."].iter().any(|start| key.starts_with(start));
         let is_passing = |key: &str| {
-            [mark::JOURNEY, mark::REBUILD, mark::KEPT].contains(&key) || OUT_OF_THE_WAY.iter().any(|(one, _)| *one == key)
+            [mark::JOURNEY, mark::REBUILD, mark::KEPT].contains(&key)
+                || OUT_OF_THE_WAY.iter().any(|(one, _)| *one == key)
         };
         let kept = strings(&listed["config"]).filter(|(key, _)| is_kept(key) && !is_passing(key));
         let mut config: BTreeMap<String, String> = kept.chain(self.config.clone()).collect();
@@ -192,9 +197,10 @@ impl Rebuild<'_> {
         if let (Some((found, _)), Some(_)) = (self.there, self.old) {
             actions.push(self.action(Verb::Delete, "the new one", Instances.delete(found)));
         }
-        let stands = self.old.map(|(_, listed)| listed).or_else(|| {
-            self.there.map(|(_, listed)| listed).filter(|listed| Record::read(listed).is_some())
-        });
+        let stands = self
+            .old
+            .map(|(_, listed)| listed)
+            .or_else(|| self.there.map(|(_, listed)| listed).filter(|listed| Record::read(listed).is_some()));
         if let Some(listed) = stands {
             let mut calls = Vec::new();
             if let Some((old, _)) = self.old {

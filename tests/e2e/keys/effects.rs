@@ -9,10 +9,8 @@ pub(super) enum Seen {
     Guest(&'static str, &'static str),
     /// What a script on the host prints.
     Host(&'static str),
-    /// Nowhere: the plan lists the key as one that is for later.
-    Later,
 }
-use Seen::{Guest, Host, Incus, Later};
+use Seen::{Guest, Host, Incus};
 
 /// A key of `everything.yml`, where its effect is seen, and what is seen there.
 pub(super) type Effect = (&'static str, Seen, &'static str);

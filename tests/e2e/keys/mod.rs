@@ -55,14 +55,6 @@ fn missing(bed: &Bed, (key, seen, expected): &Effect) -> Option<String> {
             bed.guest(project, machine, script).stdout
         }
         Seen::Host(script) => bed.sh(script).stdout,
-        Seen::Later => {
-            let plan = bed.plan(&[]);
-            let later = plan.0["later"].as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap());
-            let is_it = later
-                .clone()
-                .any(|path| key.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')));
-            if is_it { String::new() } else { later.collect::<Vec<_>>().join(" ") }
-        }
     };
     let found = found.trim();
     (found != *expected).then(|| format!("{key}: {seen:?} is `{found}` and not `{expected}`"))
