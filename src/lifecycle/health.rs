@@ -57,18 +57,21 @@ fn verdict(ended: Result<Option<Ended>, CallError>, limit: Duration) -> Health {
 mod tests {
     use super::*;
 
-    fn ended(code: i32, said: &str) -> Result<Option<Ended>, CallError> {
-        Ok(Some(Ended { code, out: String::new(), said: said.to_owned() }))
+    fn ended(code: i32, said: &str) -> Ended {
+        Ended { code, out: String::new(), said: said.to_owned() }
     }
 
     #[test]
     fn only_a_command_that_ends_with_0_in_time_is_healthy() {
         let limit = Duration::from_secs(10);
         let told = |ended| verdict(ended, limit).to_string();
-        assert_eq!(told(ended(0, "a warning")), "healthy");
-        assert_eq!(told(ended(22, "")), "UNHEALTHY: its `health` command ended with 22");
+        assert_eq!(told(Ok(Some(ended(0, "a warning")))), "healthy");
+        assert_eq!(told(Ok(Some(ended(22, "")))), "UNHEALTHY: its `health` command ended with 22");
         let curl = "one\ncurl: (7) Failed to connect\n\n";
-        assert_eq!(told(ended(7, curl)), "UNHEALTHY: its `health` command ended with 7 (curl: (7) Failed to connect)");
+        assert_eq!(
+            told(Ok(Some(ended(7, curl)))),
+            "UNHEALTHY: its `health` command ended with 7 (curl: (7) Failed to connect)"
+        );
         assert_eq!(told(Ok(None)), "UNHEALTHY: its `health` command did not end within 10 s");
         assert_eq!(told(Err(CallError::Missing("incus"))), "UNHEALTHY: `incus` is not installed, or not in the PATH");
     }

@@ -1,5 +1,5 @@
-//! What happens to machines in the course of time: snapshots, upgrades, and whether they are healthy. Pure, but for what
-//! reads them.
+//! What happens to an infrastructure in the course of time: its machines are kept in snapshots and upgraded, and are
+//! healthy or not. Pure, but for what reads them.
 
 pub(crate) mod before;
 pub(crate) mod health;

@@ -165,9 +165,10 @@ fn moved(wanted: &Wanted, source: &Found) -> Held {
 fn cut_off(found: &Found) -> Held {
     let by = found.marks.as_ref().and_then(|marks| marks.journey.as_ref()).map(|journey| journey.by.as_str());
     let goes_on = by.map(|by| format!("`{by}` goes on from there, ")).unwrap_or_default();
-    let what = match found.id.name.ends_with(OLD_END) {
-        true => "kept until the one that is made in its place is healthy, by a run that was cut off",
-        false => "a copy that was cut off",
+    let what = if found.id.name.ends_with(OLD_END) {
+        "kept until the one that is made in its place is healthy, by a run that was cut off"
+    } else {
+        "a copy that was cut off"
     };
     Held {
         id: found.id.clone(),
