@@ -117,7 +117,6 @@ fn the_new_one_has_all_that_the_old_one_had_but_its_root_disk() {
 }
 
 #[test]
-#[expect(clippy::redundant_closure_for_method_calls, reason = "the method itself is not general enough")]
 fn the_old_one_comes_back_whole_from_wherever_it_is() {
     let back = |there: Option<&Value>, old: Option<&Value>| {
         told(there, old, |rebuild: &super::Rebuild<'_>| rebuild.putting_back())
