@@ -4,6 +4,7 @@ mod ansible;
 mod firewall;
 mod flush;
 mod snap;
+mod upgrade;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ pub(crate) use firewall::{
 };
 pub(crate) use flush::FlushArgs;
 pub(crate) use snap::{Consent, RollbackArgs, SnapCommand, SnapCreateArgs, SnapPruneArgs, SnapRestoreArgs};
+pub(crate) use upgrade::{FilesArgs, GuestsArgs, RebuildArgs, UpgradeArgs, UpgradeStep};
 
 /// Compartments on a Linux host: isolated domains of Incus containers and virtual machines, declared in one file.
 #[derive(Debug, Parser)]
@@ -88,6 +90,8 @@ pub(crate) enum Command {
     Snap(SnapCommand),
     /// Put machines back to how they were before an `apply --snapshot`
     Rollback(RollbackArgs),
+    /// Bring images, the packages in machines, and files up to date, step by step
+    Upgrade(UpgradeArgs),
     /// The images that machines are made from: one cache for all domains
     #[command(subcommand)]
     Image(ImageCommand),

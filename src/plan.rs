@@ -123,6 +123,8 @@ pub(crate) enum Verb {
     Move,
     /// Brings back what a snapshot holds.
     Restore,
+    /// Brings what is installed in a machine up to date.
+    Upgrade,
 }
 
 impl Verb {
@@ -144,6 +146,7 @@ impl Verb {
             Self::Copy => "copy",
             Self::Move => "move",
             Self::Restore => "restore",
+            Self::Upgrade => "upgrade",
         }
     }
 

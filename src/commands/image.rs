@@ -33,7 +33,7 @@ pub(crate) async fn run(global: &Global, command: ImageCommand, ui: Ui) -> Resul
     }
 }
 
-async fn cache() -> Result<Cache> {
+pub(super) async fn cache() -> Result<Cache> {
     let (images, instances) = (
         Call::query("/1.0/images?recursion=1&project=default"),
         Call::query("/1.0/instances?recursion=1&all-projects=true"),
@@ -55,7 +55,7 @@ async fn list(global: &Global, format: Format, ui: Ui) -> Result<ExitCode> {
 }
 
 /// Asks the servers for newer ones. Incus keeps a server's list for an hour before it asks again.
-async fn refresh(ground: &Ground, images: &[String], ui: Ui) -> Result<ExitCode> {
+pub(super) async fn refresh(ground: &Ground, images: &[String], ui: Ui) -> Result<ExitCode> {
     let before = cache().await?;
     let mut plan = Plan::default();
     for name in named(images, &before.images.keys().cloned().collect::<Vec<_>>(), "in the cache")? {
@@ -178,7 +178,7 @@ fn named(images: &[String], all: &[Name], place: &str) -> Result<Vec<Name>> {
     Ok(all.iter().filter(|(name, _)| images.is_empty() || images.contains(name)).cloned().collect())
 }
 
-fn shown((image, vm): &Name) -> String {
+pub(super) fn shown((image, vm): &Name) -> String {
     image::id(image, *vm).name
 }
 

@@ -21,6 +21,7 @@ pub(crate) mod rollback;
 pub(crate) mod snap;
 pub(crate) mod status;
 pub(crate) mod sync;
+pub(crate) mod upgrade;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -76,6 +77,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<ExitCode> {
         Command::RestoreBackup(args) => backup::restore(global, &args, ui).await,
         Command::Snap(command) => snap::run(global, command, ui).await,
         Command::Rollback(args) => rollback::run(global, &args, ui).await,
+        Command::Upgrade(args) => upgrade::run(global, args, ui).await,
         Command::Image(command) => image::run(global, command, ui).await,
         Command::Sync(args) => sync::run(global, &args, ui).await,
         Command::Inventory(args) => inventory::run(global, &args, ui).await,

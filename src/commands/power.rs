@@ -8,8 +8,9 @@ use super::named::Named;
 use super::{DONE, Ground, apply, lock};
 use crate::cli::{Global, PowerArgs};
 use crate::failure::Hinted;
-use crate::firewall::fence;
+use crate::firewall::fence::{self, Table};
 use crate::incus::call::Call;
+use crate::incus::door::ThisHost;
 use crate::infra::model::RunState;
 use crate::plan::{Action, Id, Impact, Plan, Verb};
 use crate::resources::instance::Instances;
@@ -53,8 +54,20 @@ pub(crate) async fn run(global: &Global, args: &PowerArgs, verb: Verb, ui: Ui) -
 
 /// Nothing starts, or runs on, where the domains are not kept apart as declared.
 pub(super) fn isolation_stands(ground: &Ground) -> Result<()> {
+    stands(ground, &ground.live.table)
+}
+
+/// The same, some time after everything was read.
+pub(super) async fn isolation_still_stands(ground: &Ground) -> Result<()> {
+    match &ground.live.table {
+        Table::Elsewhere(_) => isolation_stands(ground),
+        _ => stands(ground, &Table::read(&ThisHost).await),
+    }
+}
+
+fn stands(ground: &Ground, table: &Table) -> Result<()> {
     let message = "nothing was started: the isolation between the domains is not in force";
-    match fence::action(&ground.wall, &ground.live.table) {
+    match fence::action(&ground.wall, table) {
         fence::Step::Nothing => Ok(()),
         fence::Step::Load(_) => Err(Hinted::new(message, "`anklume apply` loads it").into()),
         fence::Step::Unknown { why, hint } => Err(Hinted::new(format!("{message} ({why})"), hint).into()),

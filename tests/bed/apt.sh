@@ -25,6 +25,6 @@ ensure_apt_packages() {   # prints the directory with them; fetched once. Fails 
 }
 
 apt_names() {   # what apt would install on an empty machine
-  apt-get -s -qq -o Dir::State::status=/dev/null --no-install-recommends install apt dpkg tar 2>/dev/null |
+  apt-get -s -qq -o Dir::State::status=/dev/null --no-install-recommends install apt dpkg tar dash 2>/dev/null |
     awk '$1 == "Inst" {print $2}' | grep -vE "$APT_NOT_NEEDED"
 }

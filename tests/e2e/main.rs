@@ -31,6 +31,7 @@ mod random;
 mod relocate;
 mod replace;
 mod run_state;
+mod upgrade;
 mod verify;
 mod vms;
 mod volumes;

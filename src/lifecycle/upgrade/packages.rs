@@ -52,7 +52,8 @@ impl Manager {
     pub(crate) fn upgrade(self, id: &Id, limit: u64) -> Call {
         let limit = limit.to_string();
         let cut_off = ["--kill-after=30", &limit, "incus", "exec", &id.name, "--project", &id.project];
-        Call::run("timeout", cut_off.into_iter().chain(["--", "sh", "-c", self.script(), MARK]))
+        let script = TOLD.replace("SCRIPT", self.script());
+        Call::run("timeout", cut_off.into_iter().chain(["--", "sh", "-c", &script, MARK]))
     }
 }
 
@@ -61,6 +62,15 @@ impl fmt::Display for Manager {
         f.write_str(if *self == Self::Apt { "apt" } else { self.program() })
     }
 }
+
+/// What it says is of interest only where it fails, and then only the end of it.
+const TOLD: &str = "\
+log=/run/anklume-upgrade.log
+(
+SCRIPT
+) > $log 2>&1 </dev/null; code=$?
+[ $code = 0 ] || tail -n 12 $log | tr -d '\\r' >&2
+exit $code";
 
 /// Nothing is asked, files that were changed by hand stay as they are, nothing is removed. A source that cannot be read is an
 /// error, not "nothing to do". What an earlier run left half installed comes first; whoever else is at work is waited for.
@@ -106,8 +116,8 @@ mod tests {
     fn an_upgrade_is_one_call_that_ends_and_is_known_again() {
         let id = Id::within(Kind::Instance, "pro", "dev");
         let words = Manager::Dnf.upgrade(&id, 3600).words();
-        let expected = "timeout --kill-after=30 3600 incus exec dev --project pro -- sh -c 'exec dnf -y --refresh upgrade' \
-                        anklume-upgrade";
-        assert_eq!(words, expected);
+        assert!(words.starts_with("timeout --kill-after=30 3600 incus exec dev --project pro -- sh -c '"), "{words}");
+        assert!(words.contains("\n(\nexec dnf -y --refresh upgrade\n)"), "{words}");
+        assert!(words.ends_with("' anklume-upgrade"), "{words}");
     }
 }

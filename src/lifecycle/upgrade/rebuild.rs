@@ -53,6 +53,11 @@ impl Record {
         Some(serde_json::from_str(text).unwrap_or_default())
     }
 
+    /// With what was seen of the machine before it stopped.
+    pub(crate) fn seen(self, asks: bool, failed: BTreeSet<String>) -> Self {
+        Self { failed, asks, ..self }
+    }
+
     fn text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }

@@ -1,0 +1,129 @@
+//! Upgrades, of guests with a real package manager and of machines by newer images: what fails is put back, and whatever
+//! cuts a run off, the next one ends right with nothing left over.
+
+use serde_json::Value;
+
+use crate::harness::{Bed, edited};
+
+const FILE: &str = "
+project_name: up
+global: {default_os_image: images:debian/13/apt}
+domains:
+  pro:
+    machines:
+      dev: {storage_volumes: {data: {path: /data}}}
+      web: {}
+      bare: {os_image: images:alpine/3.20}
+      off: {state: stopped}
+";
+
+const GUESTS: [(&str, &str, &str); 3] =
+    [("pro", "dev", "10.120.0.1"), ("pro", "web", "10.120.0.2"), ("pro", "bare", "10.120.0.3")];
+
+/// Publishes a version of a package, and what it does when it is installed.
+fn publish(bed: &Bed, version: &str, postinst: &str) {
+    bed.sh(&format!("$ANKLUME_BED/make-package /run/bed/www/apt tiny {version} '{postinst}'")).ok();
+}
+
+/// A bed with these machines, in which version 1.0 is installed.
+fn filled(file: &str) -> Bed {
+    let bed = Bed::up();
+    publish(&bed, "1.0", ":");
+    bed.infra(file);
+    bed.apply(&[]);
+    bed.wait_for_guests(&GUESTS);
+    for machine in ["dev", "web"] {
+        bed.guest("pro", machine, "apt-get -q update && apt-get -qy install tiny").ok();
+    }
+    bed
+}
+
+#[track_caller]
+fn version(bed: &Bed, machine: &str) -> String {
+    bed.guest("pro", machine, "cat /usr/share/tiny/version; dpkg-query -W -f '${Status}' tiny").ok().stdout
+}
+
+/// The names of everything in the project that an upgrade could have left behind, but for the machines.
+fn left(bed: &Bed) -> Vec<String> {
+    let instances = bed.incus("/1.0/instances?recursion=2&project=pro");
+    let name = |one: &Value| one["name"].as_str().unwrap().to_owned();
+    let mut all = Vec::new();
+    for instance in instances.as_array().unwrap() {
+        let name = name(instance);
+        all.extend(
+            instance["snapshots"].as_array().into_iter().flatten().map(|one| format!("{name}/{}", self::name(one))),
+        );
+        all.extend((!["dev", "web", "bare", "off"].contains(&name.as_str())).then_some(name));
+    }
+    let volumes = bed.incus("/1.0/storage-pools/default/volumes/custom?recursion=1&project=pro");
+    all.extend(volumes.as_array().into_iter().flatten().map(name).filter(|name| name != "dev-data"));
+    all
+}
+
+fn name(one: &Value) -> String {
+    one["name"].as_str().unwrap().to_owned()
+}
+
+const GOOD: &str = "install ok installed";
+
+#[test]
+fn guests_are_upgraded_by_their_own_package_manager_and_put_back_where_that_fails() {
+    let bed = filled(FILE);
+    publish(&bed, "2.0", ":");
+    let list =
+        ["~ upgrade instance dev  (apt, after pre-upgrade-", "bare has no package manager", "there is no terminal"];
+    bed.try_anklume(&["upgrade", "guests"]).code(1).says(&list).says_not(&["instance off"]);
+    assert_eq!((version(&bed, "dev"), left(&bed)), (format!("1.0\n{GOOD}"), Vec::new()), "nothing was done");
+    bed.anklume(&["upgrade", "guests", "--yes"]);
+    for machine in ["dev", "web"] {
+        assert_eq!(version(&bed, machine), format!("2.0\n{GOOD}"));
+    }
+    assert_eq!(left(&bed), [""; 0]);
+    bed.plan_is_empty();
+
+    a_failing_upgrade_is_put_back(&bed);
+    an_unhealthy_machine_is_put_back(&bed);
+}
+
+fn a_failing_upgrade_is_put_back(bed: &Bed) {
+    bed.guest("pro", "dev", "echo root > /root/f; echo volume > /data/f; sync").ok();
+    // The machine's own files and those of its volume are changed by then.
+    publish(bed, "3.0", "echo worse > /root/f; echo worse > /data/f; echo it broke >&2; exit 1");
+    let pids = ["dev", "web"].map(|machine| bed.pid("pro", machine));
+    let said =
+        ["failed: upgrade instance dev", "it broke", "dev: its upgrade failed", "it was put back to pre-upgrade-"];
+    let run = bed.try_anklume(&["upgrade", "guests", "--batch", "1", "--yes"]).code(1);
+    run.says(&said).says(&["not begun: web", "0 upgraded, and not: dev"]);
+    assert_eq!(version(bed, "dev"), format!("2.0\n{GOOD}"));
+    assert_eq!(bed.guest("pro", "dev", "cat /root/f /data/f").ok().stdout, "root\nvolume\n");
+    assert_ne!(bed.pid("pro", "dev"), pids[0], "it is a fresh start");
+    assert_eq!(bed.pid("pro", "web"), pids[1], "nothing was done to it");
+    assert_eq!(left(bed), [""; 0]);
+    let run = bed.try_anklume(&["upgrade", "guests", "--batch", "1", "--keep-going", "--yes"]).code(1);
+    run.says(&["not: dev, web"]).says_not(&["not begun"]);
+    assert_eq!(version(bed, "web"), format!("2.0\n{GOOD}"));
+    assert_eq!(left(bed), [""; 0]);
+    bed.wait_for_guests(&GUESTS);
+    bed.plan_is_empty();
+}
+
+fn an_unhealthy_machine_is_put_back(bed: &Bed) {
+    bed.sh("rm /run/bed/www/apt/tiny_3.0.deb").ok();
+    publish(bed, "4.0", ":");
+    let file = edited(FILE, &[("web: {}", "web: {health: '! grep -q 4 /usr/share/tiny/version'}")]);
+    bed.infra(&file);
+    let run = bed.try_anklume(&["upgrade", "guests", "--wait", "1", "--yes"]).code(1);
+    let said =
+        ["failed: web: its `health` command ended with 1; it was put back to pre-upgrade-", "1 upgraded, and not: web"];
+    run.says(&said);
+    assert_eq!([version(bed, "dev"), version(bed, "web")], [format!("4.0\n{GOOD}"), format!("2.0\n{GOOD}")]);
+    assert_eq!(left(bed), [""; 0]);
+    bed.plan_is_empty();
+    // One that is unhealthy as it is, is none to be blamed for it.
+    bed.infra(&edited(&file, &[("! grep -q 4 /usr/share/tiny/version", "false")]));
+    let pid = bed.pid("pro", "web");
+    bed.try_anklume(&["upgrade", "guests", "web", "--yes"])
+        .code(1)
+        .says(&["web is not upgraded: it is not healthy as it is"]);
+    assert_eq!(bed.pid("pro", "web"), pid);
+}
