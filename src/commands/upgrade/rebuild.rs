@@ -210,7 +210,11 @@ async fn anew(ground: &Ground, one: Meant<'_>, wait: Duration, ui: Ui) -> Result
     } else {
         (rebuild.putting_back(), Some(troubles.join("; ")))
     };
-    let report = apply::carry_out(&in_a_row(ending), apply::bounds(Some(1)), ui).await?;
+    let ending = in_a_row(ending);
+    let report = apply::carry_out(&ending, apply::bounds(Some(1)), ui).await?;
+    for kept in ending.actions.iter().filter(|action| action.verb == Verb::Keep) {
+        ui.say(format!("the old {} is kept, stopped, {}", one.machine.name, kept.note));
+    }
     let again = format!("`anklume upgrade --rebuild {}` goes on from there", one.machine.name);
     Ok(match (why, report.is_clean()) {
         (None, true) => None,

@@ -87,18 +87,19 @@ impl Record {
         }
     }
 
-    /// It gets everything back. `listed` is how it stands now.
-    fn getting_back(&self, listed: &Value) -> Edit {
+    /// It gets everything back, its mark being the last to go. `listed` is how it stands now. A card that comes back is new
+    /// for Incus, which gives it another MAC address, whatever is sent along with it: its own one comes after.
+    fn getting_back(&self, listed: &Value) -> [Edit; 2] {
         let now = listed["devices"].as_object().into_iter().flatten().map(|(name, _)| name.clone());
         let marks = [mark::JOURNEY, mark::REBUILD].into_iter();
         let changed = marks.chain(OUT_OF_THE_WAY.iter().map(|(key, _)| *key));
-        Edit {
+        let devices = Edit { remove_devices: now.collect(), devices: self.devices.clone(), ..Edit::default() };
+        let config = Edit {
             unset: changed.filter(|key| !self.config.contains_key(*key)).map(str::to_owned).collect(),
             set: self.config.clone(),
-            remove_devices: now.collect(),
-            devices: self.devices.clone(),
             ..Edit::default()
-        }
+        };
+        [devices, config]
     }
 
     /// The body of the new one: all that the old one had and was, but for what Incus keeps for itself.
@@ -180,9 +181,8 @@ impl Rebuild<'_> {
     fn setting_aside(&self, found: &Found, listed: &Value, record: &Record) -> Action {
         let mut calls = Vec::new();
         calls.extend(found.is_up().then(|| Instances::stop(found)));
-        if self.record_there().is_none() {
-            calls.push(Instances.edit(&self.id, record.giving_up(self.name, listed)));
-        }
+        // Also where an earlier run did: it may have been about to take it back.
+        calls.push(Instances.edit(&self.id, record.giving_up(self.name, listed)));
         let old = old(&self.id);
         calls.push(Call::incus(["rename", &self.id.name, &old.name, "--project", &self.id.project]));
         Action { impact: Impact::Restart, ..self.action(Verb::Keep, &format!("as {}", old.name), calls) }
@@ -212,7 +212,7 @@ impl Rebuild<'_> {
                 let words = ["rename", &old.id.name, &self.id.name, "--project", &self.id.project];
                 calls.push(Call::incus(words));
             }
-            calls.push(Instances.edit(&self.id, self.record().getting_back(listed)));
+            calls.extend(self.record().getting_back(listed).map(|edit| Instances.edit(&self.id, edit)));
             calls.push(Instances::start(&self.id));
             actions.push(self.action(Verb::Move, "the old one, in its place", calls));
         } else if let Some((found, _)) = self.there.filter(|(found, _)| !found.is_up()) {

@@ -76,7 +76,7 @@ fn each_run_goes_on_from_where_the_last_one_stood() {
     assert_eq!(of(Some(stopped(machine())), None), [EDIT, ASIDE, CREATE, START]);
     let mut marked = kept();
     marked["name"] = json!("dev");
-    assert_eq!(of(Some(marked), None), [ASIDE, CREATE, START]);
+    assert_eq!(of(Some(marked), None), [EDIT, ASIDE, CREATE, START]);
     assert_eq!(of(None, Some(kept())), [CREATE, START]);
     assert_eq!(of(Some(stopped(machine())), Some(kept())), [START]);
     assert_eq!(of(Some(machine()), Some(kept())), [""; 0], "only its health is left to be seen");
@@ -122,15 +122,19 @@ fn the_old_one_comes_back_whole_from_wherever_it_is() {
         told(there, old, |rebuild: &super::Rebuild<'_>| rebuild.putting_back())
     };
     let rename = "incus rename dev-anklume-old dev --project pro";
-    assert_eq!(back(Some(&machine()), Some(&kept())), ["incus delete dev --force --project pro", rename, EDIT, START]);
-    assert_eq!(back(None, Some(&kept())), [rename, EDIT, START]);
+    assert_eq!(
+        back(Some(&machine()), Some(&kept())),
+        ["incus delete dev --force --project pro", rename, EDIT, EDIT, START]
+    );
+    assert_eq!(back(None, Some(&kept())), [rename, EDIT, EDIT, START]);
     let mut marked = kept();
     marked["name"] = json!("dev");
-    assert_eq!(back(Some(&marked), None), [EDIT, START]);
+    assert_eq!(back(Some(&marked), None), [EDIT, EDIT, START]);
     let mut stopped = machine();
     stopped["status"] = json!("Stopped");
     assert_eq!(back(Some(&stopped), None), [START]);
-    let whole = Record::read(&kept()).unwrap().getting_back(&kept()).apply(&kept());
+    let [devices, config] = Record::read(&kept()).unwrap().getting_back(&kept());
+    let whole = config.apply(&devices.apply(&kept()));
     for part in ["config", "devices", "profiles", "description"] {
         assert_eq!(whole[part], machine()[part]);
     }
