@@ -2,8 +2,8 @@
 
 use crate::resolve::desired::Domain;
 
-/// Names of groups that Ansible has itself.
-const RESERVED: [&str; 2] = ["all", "ungrouped"];
+/// A group that Ansible has itself; so is `all`, which no domain can be called.
+const RESERVED: &str = "ungrouped";
 /// How the groups begin that are about something else than a domain.
 pub(crate) const PREFIXES: [&str; 4] = ["trust_", "type_", "state_", "role_"];
 
@@ -24,7 +24,7 @@ pub(crate) fn clean(name: &str) -> String {
 
 /// A domain that no group of Ansible's can be called after.
 pub(crate) fn reserved(domains: &[Domain]) -> Option<&str> {
-    domains.iter().map(|domain| domain.name.as_str()).find(|name| RESERVED.contains(name))
+    domains.iter().map(|domain| domain.name.as_str()).find(|name| *name == RESERVED)
 }
 
 #[cfg(test)]

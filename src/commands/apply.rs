@@ -28,6 +28,9 @@ use crate::ui::{Style, Ui};
 /// Plan, question, run, look again.
 pub(crate) async fn run(global: &Global, args: &ApplyArgs, ui: Ui) -> Result<ExitCode> {
     let _lock = lock::take("apply")?;
+    if args.provision {
+        provision::is_possible()?;
+    }
     let options = Options::from(&args.scope);
     let ground = snap::cured(global, ui).await?.exporting(export_to(args, ui)?)?;
     isolation_can_be_told(&ground)?;

@@ -34,6 +34,13 @@ pub(crate) async fn run(global: &Global, args: &ProvisionArgs, ui: Ui) -> Result
     provision(global, args, &ground, guests, ui).await
 }
 
+/// Is there an Ansible to run? Better to know before an apply than after it.
+pub(super) fn is_possible() -> Result<()> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|dir| dir.join(PROGRAM).is_file());
+    if found { Ok(()) } else { Err(missing_ansible(CallError::Missing(PROGRAM))) }
+}
+
 /// The machines of an apply that is over, by their names in the file.
 pub(super) async fn after(global: &Global, ground: &Ground, machines: &[String], ui: Ui) -> Result<ExitCode> {
     let guests: Vec<Guest> = all(ground).into_iter().filter(|guest| machines.contains(&guest.name)).collect();

@@ -191,3 +191,38 @@ fn shadowed<'a>(dir: &Path, sync: &'a Sync) -> impl Iterator<Item = (&'a str, &'
     let pairs = variables.filter_map(|path| Some((path.as_str(), path.strip_suffix(".yml")?)));
     pairs.filter(move |(_, bare)| dir.join(bare).exists())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::infra::model::Infra;
+    use crate::resolve::sample::{domain, infra, machine, sound};
+    use std::time::Instant;
+
+    fn hundred_times_ten() -> Infra {
+        let machines = |home: usize| (0..10).map(move |number| format!("m{home}-{number}"));
+        let mut all = infra([]);
+        for home in 0..100 {
+            let names: Vec<String> = machines(home).collect();
+            all.domains.insert(format!("d{home}"), domain(names.iter().map(|name| (name.as_str(), machine()))));
+        }
+        all
+    }
+
+    #[test]
+    fn a_large_infrastructure_is_written_at_once_and_the_second_time_nothing_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let infra = hundred_times_ten();
+        let desired = sound(&infra);
+        let begin = Instant::now();
+        let sync = files::sync(&infra, &desired, &there(dir.path()).unwrap(), false);
+        for change in &sync.changes {
+            write(dir.path(), change).unwrap();
+        }
+        let took = begin.elapsed();
+        assert_eq!(sync.changes.len(), 1201);
+        // Built without optimisation, and beside other tests.
+        assert!(took.as_millis() < 5000, "{took:?}");
+        assert_eq!(files::sync(&infra, &desired, &there(dir.path()).unwrap(), true).changes, []);
+    }
+}

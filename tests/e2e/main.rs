@@ -3,6 +3,7 @@
 //! `tests/run e2e [FILTER]` runs them; they need root.
 #![allow(clippy::unwrap_used)]
 
+mod ansible;
 mod backup;
 mod bad_input;
 mod changes;
