@@ -23,9 +23,21 @@ pub(crate) fn missing_role(said: &str) -> Option<&str> {
     rest.trim_start().starts_with("was not found").then_some(role)
 }
 
+/// What Ansible says is wrong, without the warnings before it.
+pub(crate) fn refusal(said: &str) -> &str {
+    let at = ["[ERROR]", "ERROR!"].iter().find_map(|mark| said.find(mark));
+    said[at.unwrap_or_default()..].trim_end()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_is_told_without_the_warnings_before_it() {
+        assert_eq!(refusal("[WARNING]: x\n[ERROR]: y\nOrigin: z\n"), "[ERROR]: y\nOrigin: z");
+        assert_eq!(refusal("y\n"), "y");
+    }
 
     #[test]
     fn machines_with_the_same_roles_share_a_play() {

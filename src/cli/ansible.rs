@@ -7,7 +7,7 @@ use clap::Args;
 
 /// Each file has a part that anklume writes, between two marks; what stands around it is yours and stays as it is.
 /// Addresses are those that Incus holds.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option")]
 pub(crate) struct SyncArgs {
     /// Where `inventory`, `group_vars` and `host_vars` are [default: beside the file of the infrastructure]

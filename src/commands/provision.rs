@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use super::{DONE, Ground, inventory, sync};
-use crate::ansible::playbook::{missing_role, playbook};
+use crate::ansible::playbook::{missing_role, playbook, refusal};
 use crate::cli::{FILE_VARIABLE, Global, ProvisionArgs, SCRIPT, YOLO_VARIABLE};
 use crate::failure::Hinted;
 use crate::host::files::{remove_unchanged, replace};
@@ -152,7 +152,7 @@ impl Stage {
         let playbook = dir.join(format!(".anklume-provision-{me}.yml"));
         let stage = Self { script: dir.join(format!(".{SCRIPT}-{me}")), playbook, text: text.to_owned() };
         let told = || format!("the playbook cannot be written in {}", dir.display());
-        replace(&stage.playbook, None, text.as_bytes()).with_context(told)?;
+        replace(&stage.playbook, None, text.as_bytes(), 0o600).with_context(told)?;
         let program = std::env::current_exe().context("the program does not know its own place")?;
         std::os::unix::fs::symlink(program, &stage.script).with_context(told)?;
         Ok(stage)
@@ -180,8 +180,7 @@ impl Drop for Stage {
 
 /// Where the inventory finds the same infrastructure.
 fn environment(global: &Global) -> Result<Vec<(&'static str, OsString)>> {
-    let default = || if Path::new("infra.yml").is_file() { "infra.yml".into() } else { PathBuf::from("infra") };
-    let file = std::path::absolute(global.file.clone().unwrap_or_else(default))?;
+    let file = std::path::absolute(sync::infrastructure(global))?;
     let yolo = global.yolo.then(|| (YOLO_VARIABLE, "true".into()));
     Ok([(FILE_VARIABLE, file.into_os_string())].into_iter().chain(yolo).collect())
 }
@@ -193,7 +192,7 @@ async fn check_roles(stage: &Stage, environment: &[(&str, OsString)], guests: &[
     let Err(error) = door::with_environment(&Call::read(PROGRAM, words), environment).await else { return Ok(()) };
     let CallError::Failed { said, .. } = &error else { return Err(missing_ansible(error)) };
     let Some(role) = missing_role(said) else {
-        return Err(anyhow::Error::new(error.clone()).context("Ansible refuses the roles of these machines"));
+        return Err(anyhow::anyhow!("{}", refusal(said)).context("Ansible refuses the roles of these machines"));
     };
     let of: Vec<&str> = guests
         .iter()

@@ -1,6 +1,7 @@
 //! `anklume sync`: writes what Ansible reads, and keeps what its owner wrote beside it.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -21,9 +22,11 @@ pub(crate) async fn run(global: &Global, args: &SyncArgs, ui: Ui) -> Result<Exit
     if args.clear {
         return clear(&dir, args, ui);
     }
+    // Much of what the infrastructure says is in the files: they are for the same people.
+    let mode = fs::metadata(infrastructure(global)).map_or(0o600, |known| known.mode() & 0o666);
     let ground = Ground::read(global, args.offline, ui).await?;
     let sync = compared(&ground, &dir, args.prune)?;
-    carry_out(&dir, &sync.changes, args, ui)?;
+    carry_out(&dir, &sync.changes, mode, args, ui)?;
     for orphan in &sync.orphans {
         tell_orphan(orphan, args.prune, ui);
     }
@@ -34,9 +37,10 @@ pub(crate) async fn run(global: &Global, args: &SyncArgs, ui: Ui) -> Result<Exit
 }
 
 /// Takes anklume's part out of all files; those that have nothing else in them go.
-fn clear(dir: &Path, args: &SyncArgs, ui: Ui) -> Result<ExitCode> {
+pub(super) fn clear(dir: &Path, args: &SyncArgs, ui: Ui) -> Result<ExitCode> {
     let changes = files::cleared(&there(dir)?);
-    carry_out(dir, &changes, args, ui)?;
+    // None is made.
+    carry_out(dir, &changes, 0o600, args, ui)?;
     if !args.check {
         // Only those go that are empty.
         for name in DIRECTORIES {
@@ -54,9 +58,9 @@ fn code(args: &SyncArgs, changes: &[Change]) -> ExitCode {
 }
 
 /// Writes and tells; with `--check` it only tells.
-fn carry_out(dir: &Path, changes: &[Change], args: &SyncArgs, ui: Ui) -> Result<()> {
+fn carry_out(dir: &Path, changes: &[Change], mode: u32, args: &SyncArgs, ui: Ui) -> Result<()> {
     for change in changes {
-        let backup = if args.check { None } else { write(dir, change)? };
+        let backup = if args.check { None } else { write(dir, change, mode)? };
         tell(change, backup.as_deref(), args, ui);
     }
     Ok(())
@@ -82,6 +86,12 @@ pub(super) fn home(global: &Global, dir: Option<&Path>) -> PathBuf {
     dir.or(above).unwrap_or(Path::new(".")).to_owned()
 }
 
+/// The file or the directory that `-f` names, or that is taken without it.
+pub(super) fn infrastructure(global: &Global) -> PathBuf {
+    let default = || if Path::new("infra.yml").is_file() { "infra.yml".into() } else { PathBuf::from("infra") };
+    global.file.clone().unwrap_or_else(default)
+}
+
 /// What is to be done in a directory.
 pub(super) fn compared(ground: &Ground, dir: &Path, prune: bool) -> Result<Sync> {
     if let Some(name) = groups::reserved(&ground.desired.domains) {
@@ -93,7 +103,7 @@ pub(super) fn compared(ground: &Ground, dir: &Path, prune: bool) -> Result<Sync>
 }
 
 /// The files that are there.
-pub(super) fn there(dir: &Path) -> Result<There> {
+fn there(dir: &Path) -> Result<There> {
     let mut there = There::new();
     for name in DIRECTORIES {
         read_into(&mut there, dir, name).with_context(|| format!("{} cannot be read", dir.join(name).display()))?;
@@ -117,8 +127,8 @@ fn read_into(there: &mut There, dir: &Path, name: &str) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Writes a change, and first, beside it, what would be lost with it; says where that is.
-pub(super) fn write(dir: &Path, change: &Change) -> Result<Option<String>> {
+/// Writes a change, a new file with this mode; and first, beside it, what would be lost with it; says where that is.
+fn write(dir: &Path, change: &Change, mode: u32) -> Result<Option<String>> {
     let path = dir.join(&change.path);
     let done = || -> std::io::Result<Option<String>> {
         let backup = match (&change.before, change.lost) {
@@ -126,7 +136,7 @@ pub(super) fn write(dir: &Path, change: &Change) -> Result<Option<String>> {
             _ => None,
         };
         match (&change.before, &change.after) {
-            (before, Some(after)) => replace(&path, before.as_deref(), after)?,
+            (before, Some(after)) => replace(&path, before.as_deref(), after, mode)?,
             (Some(before), None) => remove_unchanged(&path, before)?,
             (None, None) => {}
         }
@@ -217,7 +227,7 @@ mod tests {
         let begin = Instant::now();
         let sync = files::sync(&infra, &desired, &there(dir.path()).unwrap(), false);
         for change in &sync.changes {
-            write(dir.path(), change).unwrap();
+            write(dir.path(), change, 0o644).unwrap();
         }
         let took = begin.elapsed();
         assert_eq!(sync.changes.len(), 1201);

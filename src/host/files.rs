@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt, fchown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use crate::incus::call::Call;
@@ -23,45 +23,55 @@ pub(crate) fn remove<'a>(paths: impl IntoIterator<Item = &'a str>) -> Call {
     Call::run("rm", ["-f"].into_iter().chain(paths))
 }
 
-/// Puts something else into a file, or makes it: as a whole or not at all, for the same people as before, and never over
-/// what somebody wrote in the meantime. Behind a symbolic link it is the file that the link leads to.
-pub(crate) fn replace(path: &Path, before: Option<&[u8]>, after: &[u8]) -> io::Result<()> {
-    let path = match fs::symlink_metadata(path) {
-        Ok(_) => fs::canonicalize(path)?,
-        Err(_) => path.to_owned(),
-    };
+/// Puts something else into a file, or makes it (with this mode): as a whole or not at all, for the same people as before,
+/// and never over what somebody wrote in the meantime. Behind a symbolic link it is the file that the link leads to.
+pub(crate) fn replace(path: &Path, before: Option<&[u8]>, after: &[u8], mode: u32) -> io::Result<()> {
+    let there = fs::symlink_metadata(path).is_ok();
+    let path = if there { fs::canonicalize(path)? } else { path.to_owned() };
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let known = before.map(|before| as_it_was(&path, before)).transpose()?;
-    if known.is_none() && path.exists() {
-        return Err(meanwhile());
-    }
+    let known = match before {
+        Some(before) => Some(as_it_was(&path, before)?),
+        None if there => return Err(meanwhile()),
+        None => None,
+    };
     if !dir.is_dir() {
         make_directory(dir)?;
     }
     let new = beside(&path);
-    // One that a run left that was cut off; or somebody's link to where nothing of ours is to be written.
-    let _ = fs::remove_file(&new);
-    let written = create(&new, dir, known.as_ref(), after);
+    let make = || match &known {
+        Some(known) => make_for(&new, known, after),
+        None => make_in(&new, dir, mode, after),
+    };
+    let written = make().or_else(|error| {
+        if error.kind() != io::ErrorKind::AlreadyExists {
+            return Err(error);
+        }
+        // One that a run left that was cut off; or somebody's link to where nothing of ours is to be written.
+        fs::remove_file(&new)?;
+        make()
+    });
     written.and_then(|()| fs::rename(&new, &path)).inspect_err(|_| drop(fs::remove_file(&new)))
 }
 
 /// Makes a file that is not there, for the same people as another one.
 pub(crate) fn make_like(path: &Path, like: &Path, text: &[u8]) -> io::Result<()> {
-    create(path, path, Some(&fs::metadata(like)?), text)
+    make_for(path, &fs::metadata(like)?, text)
 }
 
-fn create(path: &Path, dir: &Path, like: Option<&fs::Metadata>, text: &[u8]) -> io::Result<()> {
+/// What somebody wrote is in it: it has to be on the disk before the old one goes.
+fn make_for(path: &Path, like: &fs::Metadata, text: &[u8]) -> io::Result<()> {
     let mut file = fs::File::create_new(path)?;
-    match like {
-        Some(like) => {
-            file.set_permissions(like.permissions())?;
-            give(&file, like)?;
-        }
-        None => give_to_owner_of(&file, dir),
-    }
+    file.set_permissions(like.permissions())?;
+    give(&file, like)?;
     file.write_all(text)?;
-    // A new file can be written again; what somebody wrote into an old one cannot.
-    if like.is_some() { file.sync_all() } else { Ok(()) }
+    file.sync_all()
+}
+
+/// Nothing of anybody's is in it: it can be written again.
+fn make_in(path: &Path, dir: &Path, mode: u32, text: &[u8]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    give_to_owner_of(&file, dir);
+    file.write_all(text)
 }
 
 /// Takes a file away that still is what it was.
@@ -123,10 +133,9 @@ mod tests {
     fn a_file_is_replaced_as_a_whole_and_its_mode_stays() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("deep/down/x.yml");
-        replace(&file, None, b"one").unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        replace(&file, None, b"one", 0o600).unwrap();
         let first = fs::metadata(&file).unwrap().ino();
-        replace(&file, Some(b"one"), b"two").unwrap();
+        replace(&file, Some(b"one"), b"two", 0o644).unwrap();
         assert_eq!((fs::read(&file).unwrap(), mode(&file)), (b"two".to_vec(), 0o600));
         assert_ne!(fs::metadata(&file).unwrap().ino(), first, "who reads the old one meanwhile reads it to its end");
         assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
@@ -138,11 +147,11 @@ mod tests {
         let (file, link) = (dir.path().join("file"), dir.path().join("link"));
         fs::write(&file, "one").unwrap();
         std::os::unix::fs::symlink("file", &link).unwrap();
-        replace(&link, Some(b"one"), b"two").unwrap();
+        replace(&link, Some(b"one"), b"two", 0o644).unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read(&file).unwrap(), b"two");
         std::os::unix::fs::symlink("nowhere", dir.path().join("broken")).unwrap();
-        assert!(replace(&dir.path().join("broken"), None, b"x").is_err());
+        assert!(replace(&dir.path().join("broken"), None, b"x", 0o644).is_err());
     }
 
     #[test]
@@ -151,7 +160,7 @@ mod tests {
         let file = dir.path().join("x.yml");
         fs::write(&file, "theirs").unwrap();
         for before in [None, Some(b"mine".as_slice())] {
-            assert!(replace(&file, before, b"new").unwrap_err().to_string().contains("in the meantime"));
+            assert!(replace(&file, before, b"new", 0o644).unwrap_err().to_string().contains("in the meantime"));
         }
         assert!(remove_unchanged(&file, b"mine").is_err());
         assert_eq!(fs::read(&file).unwrap(), b"theirs");

@@ -38,7 +38,7 @@ impl Change {
     /// Writes the file: as a whole or not at all, for the same people as before, and never over what somebody wrote in
     /// the meantime.
     pub(crate) fn write(&self) -> std::io::Result<()> {
-        files::replace(self.file.as_ref(), Some(self.before.as_bytes()), self.after.as_bytes())
+        files::replace(self.file.as_ref(), Some(self.before.as_bytes()), self.after.as_bytes(), 0o644)
     }
 }
 

@@ -181,6 +181,7 @@ fn provisioning_is_what_was_asked_for(ansible: &Ansible<'_>) {
         "dev: {profiles: [default, programs], roles: [told]",
         "dev: {profiles: [default, programs], roles: [lost]",
     ));
+    bed.write("roles/told/tasks/main.yml", ROLE);
     let lost =
         ["Ansible finds no role `lost`, which the file gives to dev", "`roles/lost`", "2 files of variables are older"];
     ansible.sh("echo 'mine: 1' >> host_vars/web.yml; sed -i s/ephemeral:.*/ephemeral:x/ host_vars/web.yml; $ANKLUME provision").code(1).says(&lost);
@@ -219,7 +220,9 @@ fn coverage_29_sync_keeps_what_is_not_anklumes_byte_for_byte() {
         "8 would be written, of 8 files",
     ]);
     assert!(!place("group_vars").exists());
+    bed.sh("chmod 640 infra.yml").ok();
     bed.anklume(&sync).says(&["8 written, of 8 files"]);
+    assert_eq!(bed.sh("stat -c %a group_vars/all.yml").ok().stdout, "640\n");
     let dev = read("host_vars/dev.yml");
     assert!(
         dev.starts_with("---\r\n# === MANAGED BY infra.yml ===\r\n")
