@@ -10,6 +10,8 @@ use crate::harness::{Bed, edited, wait_for, with_programs};
 
 /// Not yet.
 const LATER: [u32; 1] = [15];
+/// 1 to 32, but for what a later version brings.
+const LATER: [u32; 2] = [29, 30];
 
 #[test]
 fn every_row_of_what_is_covered_has_its_test() {

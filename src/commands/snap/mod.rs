@@ -64,6 +64,21 @@ async fn machines<'a>(ground: &'a Ground, names: &[String], undone: &str) -> Res
     Ok(found)
 }
 
+/// Those of a snapshot's command, whose words are easily changed round.
+async fn machines_of<'a>(ground: &'a Ground, name: &str, names: &[String], undone: &str) -> Result<Vec<&'a Found>> {
+    let is_known = |name: &str| Named::new(ground, &[name.to_owned()], undone).is_ok();
+    if is_known(name) && names.iter().any(|name| name != SELF && !is_known(name)) {
+        return Err(none(name));
+    }
+    machines(ground, names, undone).await
+}
+
+/// No machine that was meant has it.
+fn none(name: &str) -> anyhow::Error {
+    let hint = "`anklume snap list` lists them; the snapshot comes first, then the machines";
+    Hinted::new(format!("none of these machines has a snapshot {name}"), hint).into()
+}
+
 fn is_in_file(ground: &Ground, name: &str) -> bool {
     let domains = &ground.desired.domains;
     domains.iter().any(|domain| domain.name == name || domain.machines.iter().any(|machine| machine.name == name))

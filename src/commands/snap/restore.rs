@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use super::super::{DONE, Ground, apply, lock, power, relocate};
-use super::{cured, left, machines, myself, quiet, read, spare};
+use super::{cured, left, machines_of, myself, none, quiet, read};
 use crate::cli::{Consent, Global, SnapRestoreArgs};
 use crate::failure::{self, Hinted, Unfinished};
 use crate::firewall::fence::Table;
@@ -25,7 +25,7 @@ pub(super) async fn run(global: &Global, args: &SnapRestoreArgs, ui: Ui) -> Resu
     let _lock = lock::take("snap restore")?;
     let ground = begun(global, ui).await?;
     let snapshots = read(&ground).await?;
-    let machines = machines(&ground, &args.names, "so nothing was restored").await?;
+    let machines = machines_of(&ground, &args.snapshot, &args.names, "so nothing was restored").await?;
     let earlier = left(&ground).await?;
     let earlier = earlier.filter(|left| left.doing == Doing::Restore && left.name == args.snapshot);
     let all = restorings(&machines, &snapshots, args, earlier.as_ref())?;
@@ -65,7 +65,7 @@ fn restorings<'a>(
         let snapshot = snapshots.get(&found.id, &args.snapshot).filter(|taken| taken.own.is_some());
         let Some(snapshot) = snapshot else {
             if args.names.contains(&found.id.name) {
-                return Err(spare::none(&args.snapshot));
+                return Err(none(&args.snapshot));
             }
             continue;
         };
@@ -82,7 +82,7 @@ fn restorings<'a>(
         }
         all.push(Restoring { found, snapshot, volumes: args.volumes, then });
     }
-    if all.is_empty() { Err(spare::none(&args.snapshot)) } else { Ok(all) }
+    if all.is_empty() { Err(none(&args.snapshot)) } else { Ok(all) }
 }
 
 /// The machine that this runs in, where it is one of these.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::super::{DONE, Ground, apply, lock, relocate};
-use super::{cured, domain, duration, machines, read};
+use super::{cured, domain, duration, machines, machines_of, none, read};
 use crate::cli::{Global, SnapPruneArgs};
 use crate::failure::{Hinted, Unfinished};
 use crate::host::clock;
@@ -18,18 +18,13 @@ use crate::ui::Ui;
 pub(super) async fn delete(global: &Global, name: &str, names: &[String], yes: bool, ui: Ui) -> Result<ExitCode> {
     let _lock = lock::take("snap delete")?;
     let ground = cured(global, ui).await?;
-    let (machines, snapshots) = (machines(&ground, names, "so nothing was deleted").await?, read(&ground).await?);
+    let machines = machines_of(&ground, name, names, "so nothing was deleted").await?;
+    let snapshots = read(&ground).await?;
     let of_name: Vec<&Snapshot> = machines.iter().filter_map(|found| snapshots.get(&found.id, name)).collect();
     if of_name.is_empty() {
         return Err(none(name));
     }
     carry_out(&ground, &of_name, yes, ui).await
-}
-
-/// No machine that was meant has it.
-pub(super) fn none(name: &str) -> anyhow::Error {
-    let hint = "`anklume snap list` lists them; the snapshot comes first, then the machines";
-    Hinted::new(format!("none of these machines has a snapshot {name}"), hint).into()
 }
 
 /// Deletes those that are too old, or too many.
