@@ -5,6 +5,7 @@ mod firewall;
 mod flush;
 mod snap;
 mod upgrade;
+mod host;
 
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ pub(crate) use firewall::{
 pub(crate) use flush::FlushArgs;
 pub(crate) use snap::{Consent, RollbackArgs, SnapCommand, SnapCreateArgs, SnapPruneArgs, SnapRestoreArgs};
 pub(crate) use upgrade::{FilesArgs, GuestsArgs, RebuildArgs, UpgradeArgs, UpgradeStep};
+pub(crate) use host::{BootstrapArgs, HostDoctorArgs, InitArgs};
 
 /// Compartments on a Linux host: isolated domains of Incus containers and virtual machines, declared in one file.
 #[derive(Debug, Parser)]
@@ -49,6 +51,12 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Write a file to start from
+    Init(InitArgs),
+    /// Make this host ready: install Incus and what goes with it, give it a storage pool
+    Bootstrap(BootstrapArgs),
+    /// Look whether this host has all that is needed, and mend it
+    Doctor(HostDoctorArgs),
     /// Check the file: everything that is wrong with it, at its place
     Check,
     /// Show what differs from the file, and what `apply` would do

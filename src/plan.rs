@@ -10,6 +10,10 @@ use crate::incus::call::Call;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
+    /// Packages of the host's distribution.
+    Package,
+    /// A storage pool.
+    Pool,
     Firewall,
     /// A file of the host.
     File,
@@ -43,6 +47,8 @@ impl Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Self::Package => "package",
+            Self::Pool => "pool",
             Self::Firewall => "firewall",
             Self::File => "file",
             Self::Service => "service",

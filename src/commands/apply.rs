@@ -125,7 +125,7 @@ async fn say_what_breaks_it(ground: &Ground, ui: Ui) {
     if !matches!(ground.live.table, Table::Known(_)) {
         return;
     }
-    match doctor::findings(ground).await {
+    match doctor::findings(&ground.desired, &ground.live).await {
         Ok(findings) => findings.iter().for_each(|finding| ui.say(told::finding(finding, &ui.err).trim_end())),
         Err(error) => tracing::debug!(%error, "not looked for what breaks it"),
     }

@@ -3,13 +3,16 @@
 mod agents;
 pub(crate) mod apply;
 pub(crate) mod backup;
+pub(crate) mod bootstrap;
 pub(crate) mod check;
 pub(crate) mod destroy;
+pub(crate) mod doctor;
 pub(crate) mod enter;
 pub(crate) mod firewall;
 pub(crate) mod flush;
 pub(crate) mod image;
 pub(crate) mod inventory;
+pub(crate) mod init;
 pub(crate) mod lock;
 mod named;
 pub(crate) mod plan;
@@ -57,6 +60,9 @@ pub(crate) const DONE: ExitCode = ExitCode::SUCCESS;
 pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<ExitCode> {
     let global = &cli.global;
     match cli.command {
+        Command::Init(args) => init::run(&args, ui),
+        Command::Bootstrap(args) => bootstrap::run(&args, ui).await,
+        Command::Doctor(args) => doctor::run(global, &args, ui).await,
         Command::Check => check::run(global, ui),
         Command::Plan(args) => plan::run(global, &args, ui).await,
         Command::Apply(args) => apply::run(global, &args, ui).await,

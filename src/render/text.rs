@@ -141,7 +141,9 @@ fn is_told(id: &Id, field: &Field) -> bool {
         Kind::Project => field.key.starts_with("limits."),
         Kind::File | Kind::Service | Kind::Zone | Kind::Network | Kind::Record | Kind::Image | Kind::Snapshot => false,
         Kind::Profile => id.name != "default",
-        Kind::Firewall | Kind::Acl | Kind::Directory | Kind::Volume | Kind::Instance => true,
+        Kind::Package | Kind::Pool | Kind::Firewall | Kind::Acl | Kind::Directory | Kind::Volume | Kind::Instance => {
+            true
+        }
     }
 }
 

@@ -235,6 +235,9 @@ pub(crate) fn resource(id: &Id) -> Option<&'static dyn Resource> {
         Kind::Volume => &volume::Volumes,
         Kind::Instance => &instance::Instances,
         Kind::Firewall | Kind::File | Kind::Service | Kind::Image | Kind::Directory | Kind::Snapshot => return None,
+        Kind::Package | Kind::Pool | Kind::Firewall | Kind::File | Kind::Service | Kind::Image | Kind::Directory => {
+            return None;
+        }
     })
 }
 
