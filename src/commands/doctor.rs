@@ -52,7 +52,9 @@ fn verdict(report: &Report, args: &HostDoctorArgs, ui: Ui) -> ExitCode {
 
 fn agreed(fixes: &[String], args: &HostDoctorArgs, ui: Ui) -> Result<bool> {
     ui.say("what mends it, and is safe to run:");
-    fixes.iter().for_each(|command| ui.say(format!("    {command}")));
+    for command in fixes {
+        ui.say(format!("    {command}"));
+    }
     Ok(args.yes || apply::agreed(ui, "Run these?")?)
 }
 

@@ -6,8 +6,10 @@
 mod ansible;
 mod backup;
 mod bad_input;
+mod bootstrap;
 mod changes;
 mod coverage;
+mod doctor;
 mod drift;
 mod filters;
 mod firewall_doctor;

@@ -92,7 +92,7 @@ async fn backports(host: &impl Host) -> bool {
     String::from_utf8_lossy(&listed).lines().any(|suite| suite == "bookworm-backports")
 }
 
-/// The directories that systemd and OpenRC read; what stands in any of them is enough.
+/// The directories that systemd and `OpenRC` read; what stands in any of them is enough.
 fn forwards_at_boot(root: &Path) -> bool {
     let directories = ["etc/sysctl.d", "run/sysctl.d", "usr/lib/sysctl.d"].map(|dir| root.join(dir));
     let listed = directories.iter().filter_map(|dir| std::fs::read_dir(dir).ok()).flatten().flatten();

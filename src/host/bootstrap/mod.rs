@@ -17,6 +17,7 @@ use crate::plan::{Action, Id, Impact, Kind, Verb};
 
 /// What there is.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Bare {
     pub(crate) os: Os,
     pub(crate) init: Option<Init>,

@@ -18,8 +18,8 @@ const NEEDED: [&str; 10] = [
     "cloud_init",
 ];
 
-pub(super) fn reach(readings: &Readings) -> Option<Line> {
-    let line = match &readings.incus {
+pub(super) fn reach(readings: &Readings) -> Line {
+    match &readings.incus {
         Reach::Missing => Line::failure(Check::Incus, "Incus is not installed").mend(["anklume bootstrap"]),
         Reach::Down => down(readings.init),
         Reach::Denied => Line::failure(Check::Incus, "Incus does not let this user in")
@@ -27,8 +27,7 @@ pub(super) fn reach(readings: &Readings) -> Option<Line> {
             .note("as root; then log in again. Whoever is in this group is as good as root"),
         Reach::Broken(said) => Line::failure(Check::Incus, format!("Incus does not answer: {said}")),
         Reach::Answers(_) => Line::ok(Check::Incus, "Incus answers"),
-    };
-    Some(line)
+    }
 }
 
 fn down(init: Option<Init>) -> Line {

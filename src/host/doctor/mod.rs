@@ -138,6 +138,7 @@ impl Report {
 
 /// What was read of this host.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Readings {
     pub(crate) os: Os,
     pub(crate) init: Option<Init>,
@@ -237,7 +238,7 @@ pub(crate) struct OfFile {
 /// Looks at everything.
 pub(crate) fn report(readings: &Readings, file: &File) -> Report {
     let mut report = Report::default();
-    report.lines.extend(incus::reach(readings));
+    report.lines.push(incus::reach(readings));
     if let Reach::Answers(answers) = &readings.incus {
         report.lines.push(incus::version(answers));
         report.lines.extend(incus::pools(answers));
@@ -287,7 +288,8 @@ fn of_file(readings: &Readings, file: &File, report: &mut Report) {
             report.lines.extend(isolation::boot(&of_file.wall, &answers.live));
             match &of_file.findings {
                 Some(findings) => {
-                    report.lines.extend(FirewallCheck::ALL.iter().flat_map(|one| isolation::network(*one, findings)))
+                    let lines = FirewallCheck::ALL.iter().flat_map(|one| isolation::network(*one, findings));
+                    report.lines.extend(lines);
                 }
                 None => report.leave_out(network(), "the kernel's filters cannot be read"),
             }

@@ -1,5 +1,7 @@
 //! Each line in each of its states, on made-up hosts.
 
+mod leftovers;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -9,7 +11,7 @@ use crate::firewall::keep::{self, Keeping};
 use crate::firewall::live::LiveTable;
 use crate::infra::model::{AclRule, Infra};
 use crate::resolve::sample::{domain, infra, machine, sound};
-use crate::resources::RESOURCES;
+use crate::resources::{Found, RESOURCES};
 use crate::ui::Surface;
 
 /// A host on which all is well, without a file.
@@ -77,7 +79,10 @@ fn line(readings: &Readings, check: Check) -> Line {
 #[track_caller]
 fn is(line: &Line, level: Level, words: &str, mend: &[&str]) {
     assert!(line.message.contains(words), "{line:?}");
-    assert_eq!((line.level, line.mend.as_slice()), (level, mend.iter().map(ToString::to_string).collect::<Vec<_>>().as_slice()));
+    assert_eq!(
+        (line.level, line.mend.as_slice()),
+        (level, mend.iter().map(ToString::to_string).collect::<Vec<_>>().as_slice())
+    );
 }
 
 fn file(infra: &Infra) -> OfFile {
@@ -100,12 +105,27 @@ fn on_a_good_host_every_line_is_good_and_what_needs_a_file_is_left_out() {
     assert!(!report.is_broken() && report.fixes().is_empty());
     let looked: Vec<Check> = report.lines.iter().map(|line| line.check).collect();
     let left_out: Vec<Check> = report.left_out.iter().flat_map(|left_out| left_out.checks.clone()).collect();
-    use Check::{Boot, Filters, Forwarding, LegacyFilters, Routes, Table};
-    assert_eq!(left_out, [Table, Boot, Forwarding, Filters, LegacyFilters, Routes, Check::File]);
+    assert_eq!(
+        left_out,
+        [
+            Check::Table,
+            Check::Boot,
+            Check::Forwarding,
+            Check::Filters,
+            Check::LegacyFilters,
+            Check::Routes,
+            Check::File
+        ]
+    );
     assert!(looked.iter().all(|check| !left_out.contains(check)) && looked.is_sorted());
     let told = told::text(&report, &Surface { terminal: false, color: false, width: 80 });
     assert!(told.contains("ok Incus answers\n"), "{told}");
-    assert!(told.contains("left out: table, boot, forwarding, filters, legacy-filters, routes, file (there is no infra.yml"), "{told}");
+    assert!(
+        told.contains(
+            "left out: table, boot, forwarding, filters, legacy-filters, routes, file (there is no infra.yml"
+        ),
+        "{told}"
+    );
     let json: Value = serde_json::from_str(&told::json(&report)).unwrap();
     assert_eq!((&json["lines"][0]["check"], &json["lines"][0]["level"]), (&json!("incus"), &json!("ok")));
 }
@@ -153,7 +173,12 @@ fn ids_are_enough_too_few_or_those_of_incus() {
     };
     let few = of(Some("me:100000:65536\n"), None, Some(Init::Systemd));
     let grant = "usermod --add-subuids 1000000-1000999999 --add-subgids 1000000-1000999999 root";
-    is(&few[0], Level::Failure, "root has 0 ids for containers in /etc/subuid", &[grant, "systemctl restart incus.service"]);
+    is(
+        &few[0],
+        Level::Failure,
+        "root has 0 ids for containers in /etc/subuid",
+        &[grant, "systemctl restart incus.service"],
+    );
     is(&few[1], Level::Ok, "no /etc/subgid", &[]);
     is(&of(Some(""), None, None)[0], Level::Failure, "/etc/subuid", &[grant]);
 }
@@ -182,7 +207,12 @@ fn virtual_machines_that_cannot_run_are_a_failure_only_where_the_file_has_some()
     let without = |kvm, os| Readings { kvm, os, ..of_answers(|answers| answers.server = server("lxc", &json!([]))) };
     let debian = "apt-get install -y qemu-system-x86 ovmf";
     is(&line(&without(true, Os::Debian(13)), Check::VirtualMachines), Level::Warning, "finds no QEMU", &[debian]);
-    is(&line(&without(true, Os::Fedora(43)), Check::VirtualMachines), Level::Warning, "finds no QEMU", &["dnf install -y qemu-kvm"]);
+    is(
+        &line(&without(true, Os::Fedora(43)), Check::VirtualMachines),
+        Level::Warning,
+        "finds no QEMU",
+        &["dnf install -y qemu-kvm"],
+    );
     let none = without(false, Os::Debian(13));
     is(&line(&none, Check::VirtualMachines), Level::Warning, "no /dev/kvm", &[]);
     let mut with_vm = two_domains();
@@ -193,7 +223,11 @@ fn virtual_machines_that_cannot_run_are_a_failure_only_where_the_file_has_some()
 
 #[test]
 fn a_gpu_is_for_those_that_the_host_can_give_it_to() {
-    let with = |vendor: &str| of_answers(|answers| answers.server = server("lxc", &json!([{"pci_address": "0000:01:00.0", "vendor_id": vendor}])));
+    let with = |vendor: &str| {
+        of_answers(|answers| {
+            answers.server = server("lxc", &json!([{"pci_address": "0000:01:00.0", "vendor_id": vendor}]))
+        })
+    };
     is(&line(&with("1002"), Check::Gpus), Level::Ok, "1 GPU (0000:01:00.0), for containers and virtual machines", &[]);
     is(&line(&Readings { iommu: false, ..with("1002") }, Check::Gpus), Level::Warning, "no IOMMU", &[]);
     is(&line(&Readings { nvidia: false, ..with("10de") }, Check::Gpus), Level::Warning, "NVIDIA", &[]);
@@ -205,7 +239,9 @@ fn nftables_is_there_and_who_else_uses_it_is_told() {
     let of = |nft| line(&Readings { nft, ..readings() }, Check::Nftables);
     is(&of(Nft::Missing), Level::Failure, "not installed", &["apt-get install -y nftables"]);
     is(&of(Nft::Unreadable("Operation not permitted".into())), Level::Warning, "Operation not permitted", &[]);
-    let others = of(Nft::Tables(["inet anklume", "inet incus", "bridge incus", "ip filter", "inet firewalld"].map(Into::into).into()));
+    let others = of(Nft::Tables(
+        ["inet anklume", "inet incus", "bridge incus", "ip filter", "inet firewalld"].map(Into::into).into(),
+    ));
     assert_eq!((others.level, others.note.as_str()), (Level::Ok, "others use it too: ip filter, inet firewalld"));
 }
 
@@ -245,15 +281,16 @@ fn a_file_that_is_wrong_or_does_not_fit_is_told() {
     let overlap = (Level::Failure, "`pro` takes what `tun0` has".to_owned(), "another subnet_id".to_owned());
     let misfits = vec![overlap, (Level::Warning, "old".into(), String::new())];
     let told = lines(&readings(), &good(OfFile { misfits, ..file(&two_domains()) }), Check::File);
-    assert_eq!((told[0].level, told[0].note.as_str(), told[1].level), (Level::Failure, "another subnet_id", Level::Warning));
+    assert_eq!(
+        (told[0].level, told[0].note.as_str(), told[1].level),
+        (Level::Failure, "another subnet_id", Level::Warning)
+    );
     assert_eq!(lines(&readings(), &good(file(&two_domains())), Check::File)[0].level, Level::Ok);
 }
 
 fn found(resource: usize, listed: &Value) -> Found {
     RESOURCES[resource].found(listed).expect("it is listed as Incus does")
 }
-
-use crate::resources::Found;
 
 fn live(found: impl IntoIterator<Item = Found>) -> Live {
     Live { found: found.into_iter().map(|found| (found.id.clone(), found)).collect(), ..Live::empty() }
@@ -328,48 +365,6 @@ fn what_the_firewalls_own_doctor_finds_is_in_it() {
     assert_eq!(report(&readings(), &file).fixes(), ["nft x"]);
     let unread = good(OfFile { findings: None, ..self::file(&two_domains()) });
     assert_eq!(report(&readings(), &unread).left_out[0].checks.len(), 4);
-}
-
-#[test]
-fn what_was_left_half_done_is_told_each_with_what_ends_it() {
-    let journey = r#"{"name":"dev","by":"anklume move dev --to home"}"#;
-    let machine = |name: &str, key: &str, value: &str| {
-        let mut config = marked("pro");
-        config[key] = json!(value);
-        found(7, &json!({"name": name, "project": "pro", "type": "container", "status": "Stopped", "profiles": [], "config": config}))
-    };
-    let of = |all: Vec<Found>| lines(&of_answers(|answers| answers.live = live(all)), &File::None, Check::Leftovers).remove(0);
-    let part = of(vec![project("pro"), machine("dev-anklume-part", "user.anklume.journey", journey)]);
-    is(&part, Level::Warning, "dev-anklume-part is a copy", &["anklume move dev --to home"]);
-    let nameless = of(vec![machine("dev-anklume-part", "user.x", "y")]);
-    is(&nameless, Level::Warning, "a copy", &["anklume destroy dev-anklume-part --force"]);
-    let aside = of(vec![machine("dev-before-replace-1", "user.anklume.kept", r#"{"name":"dev"}"#)]);
-    is(&aside, Level::Warning, "was set aside", &["anklume destroy dev-before-replace-1 --force"]);
-    let volume = found(6, &json!({"name": "dev-data.anklume-part", "project": "pro", "pool": "p", "config": marked("pro")}));
-    let deletion = "incus storage volume delete p dev-data.anklume-part --project pro";
-    is(&of(vec![volume]), Level::Warning, "a copy of a volume", &[deletion]);
-    let alone = of(vec![bridge("pro")]);
-    is(&alone, Level::Warning, "net-pro of lab stands without its domain", &["anklume apply"]);
-    assert!(alone.note.contains("anklume flush --infra lab"), "{alone:?}");
-    is(&of(vec![project("pro"), bridge("pro")]), Level::Ok, "nothing", &[]);
-    let pending = json!([{"name": "net-pro", "managed": true, "status": "Pending", "config": marked("pro")}]);
-    let begun = of_answers(|answers| answers.live = Live { interfaces: pending, ..live([project("pro"), bridge("pro")]) });
-    is(&line(&begun, Check::Leftovers), Level::Warning, "began the bridge net-pro", &["anklume apply"]);
-}
-
-#[test]
-fn a_port_of_no_machine_is_told_on_bridges_of_anklume_only() {
-    let host = |port: &str, bridge_of: &str| {
-        let ports = vec![(format!("net-{bridge_of}"), port.to_owned())];
-        let answers = of_answers(|answers| {
-            answers.live = live([project("pro"), bridge("pro")]);
-            answers.host_names = vec!["veth00000001".into()];
-        });
-        line(&Readings { ports, ..answers }, Check::Leftovers)
-    };
-    is(&host("veth00000002", "pro"), Level::Warning, "veth00000002 in net-pro is of no machine", &["ip link delete veth00000002"]);
-    assert_eq!(host("veth00000001", "pro").level, Level::Ok);
-    assert_eq!(host("veth00000002", "other").level, Level::Ok);
 }
 
 #[test]
