@@ -133,7 +133,7 @@ fn on_a_good_host_every_line_is_good_and_what_needs_a_file_is_left_out() {
 #[test]
 fn an_incus_that_does_not_answer_is_told_by_why_and_what_needs_it_is_left_out() {
     let of = |incus, init| {
-        let readings = Readings { incus, init, ..readings() };
+        let readings = Readings { init, incus, ..readings() };
         let report = report(&readings, &File::None);
         assert!(report.is_broken());
         assert!(report.left_out.iter().any(|left_out| left_out.checks.contains(&Check::Storage)));
@@ -169,7 +169,7 @@ fn who_is_not_root_can_look_only() {
 fn ids_are_enough_too_few_or_those_of_incus() {
     let of = |uid: Option<&str>, gid: Option<&str>, init| {
         let subids = [uid, gid].map(|text| text.map(str::to_owned));
-        lines(&Readings { subids, init, ..readings() }, &File::None, Check::Ids)
+        lines(&Readings { init, subids, ..readings() }, &File::None, Check::Ids)
     };
     let few = of(Some("me:100000:65536\n"), None, Some(Init::Systemd));
     let grant = "usermod --add-subuids 1000000-1000999999 --add-subgids 1000000-1000999999 root";
@@ -204,7 +204,7 @@ fn pools_are_there_work_and_have_room() {
 
 #[test]
 fn virtual_machines_that_cannot_run_are_a_failure_only_where_the_file_has_some() {
-    let without = |kvm, os| Readings { kvm, os, ..of_answers(|answers| answers.server = server("lxc", &json!([]))) };
+    let without = |kvm, os| Readings { os, kvm, ..of_answers(|answers| answers.server = server("lxc", &json!([]))) };
     let debian = "apt-get install -y qemu-system-x86 ovmf";
     is(&line(&without(true, Os::Debian(13)), Check::VirtualMachines), Level::Warning, "finds no QEMU", &[debian]);
     is(
@@ -225,7 +225,7 @@ fn virtual_machines_that_cannot_run_are_a_failure_only_where_the_file_has_some()
 fn a_gpu_is_for_those_that_the_host_can_give_it_to() {
     let with = |vendor: &str| {
         of_answers(|answers| {
-            answers.server = server("lxc", &json!([{"pci_address": "0000:01:00.0", "vendor_id": vendor}]))
+            answers.server = server("lxc", &json!([{"pci_address": "0000:01:00.0", "vendor_id": vendor}]));
         })
     };
     is(&line(&with("1002"), Check::Gpus), Level::Ok, "1 GPU (0000:01:00.0), for containers and virtual machines", &[]);
