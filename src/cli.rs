@@ -3,9 +3,9 @@
 mod ansible;
 mod firewall;
 mod flush;
+mod host;
 mod snap;
 mod upgrade;
-mod host;
 
 use std::path::PathBuf;
 
@@ -17,9 +17,9 @@ pub(crate) use firewall::{
     DoctorArgs, ExplainArgs, FirewallApplyArgs, FirewallCommand, FirewallShowArgs, LoadArgs, VerifyArgs, WatchArgs,
 };
 pub(crate) use flush::FlushArgs;
+pub(crate) use host::{BootstrapArgs, HostDoctorArgs, InitArgs};
 pub(crate) use snap::{Consent, RollbackArgs, SnapCommand, SnapCreateArgs, SnapPruneArgs, SnapRestoreArgs};
 pub(crate) use upgrade::{FilesArgs, GuestsArgs, RebuildArgs, UpgradeArgs, UpgradeStep};
-pub(crate) use host::{BootstrapArgs, HostDoctorArgs, InitArgs};
 
 /// Compartments on a Linux host: isolated domains of Incus containers and virtual machines, declared in one file.
 #[derive(Debug, Parser)]

@@ -11,5 +11,5 @@ pub(crate) mod os;
 pub(crate) mod reach;
 pub(crate) mod repository;
 pub(crate) mod routes;
-pub(crate) mod whoami;
 pub(crate) mod subids;
+pub(crate) mod whoami;

@@ -9,5 +9,4 @@ pub(crate) mod restoring;
 pub(crate) mod sets;
 pub(crate) mod snapshot;
 pub(crate) mod under_way;
-#[allow(dead_code)]
 pub(crate) mod upgrade;

@@ -234,8 +234,14 @@ pub(crate) fn resource(id: &Id) -> Option<&'static dyn Resource> {
         Kind::Profile => &profile::Profiles,
         Kind::Volume => &volume::Volumes,
         Kind::Instance => &instance::Instances,
-        Kind::Firewall | Kind::File | Kind::Service | Kind::Image | Kind::Directory | Kind::Snapshot => return None,
-        Kind::Package | Kind::Pool | Kind::Firewall | Kind::File | Kind::Service | Kind::Image | Kind::Directory => {
+        Kind::Package
+        | Kind::Pool
+        | Kind::Firewall
+        | Kind::File
+        | Kind::Service
+        | Kind::Image
+        | Kind::Directory
+        | Kind::Snapshot => {
             return None;
         }
     })

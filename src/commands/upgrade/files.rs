@@ -8,6 +8,7 @@ use crate::cli::{FilesArgs, Global};
 use crate::commands::DONE;
 use crate::ui::Ui;
 
+#[allow(clippy::unused_async)]
 pub(super) async fn run(_global: &Global, _args: &FilesArgs, _ui: Ui) -> Result<ExitCode> {
     Ok(DONE)
 }

@@ -127,7 +127,7 @@ fn verdict(mut failed: Vec<String>, upgraded: usize) -> Result<ExitCode> {
 
 /// Tells how it ended for a machine, and its name where it did not end well.
 fn told(id: &Id, snapshot: &str, end: &End, ui: Ui) -> Option<String> {
-    let failed = || ui.err.paint(Style::Red, "failed:").to_string();
+    let failed = || ui.err.paint(Style::Red, "failed:");
     match end {
         End::Upgraded => return None,
         End::Untouched => ui.say(format!("{} not upgraded: {}", ui.err.paint(Style::Yellow, "skipped:"), id.name)),
@@ -144,7 +144,7 @@ fn told(id: &Id, snapshot: &str, end: &End, ui: Ui) -> Option<String> {
 /// them.
 async fn guests(ground: &Ground, names: &[String]) -> Result<Vec<Guest>> {
     let snapshots = Snapshots::read(&ThisHost, &ground.live).await.context("the snapshots cannot be read")?;
-    let named = Named::new(ground, names, "so nothing was upgraded")?;
+    let picked = Named::new(ground, names, "so nothing was upgraded")?;
     let now = clock::seconds();
     let guest = |found: &Found| {
         let machine = machine(ground, &found.id);
@@ -159,7 +159,7 @@ async fn guests(ground: &Ground, names: &[String]) -> Result<Vec<Guest>> {
             check: Subject { id: found.id.clone(), before, asks: true, health },
         }
     };
-    Ok(named.machines().into_iter().map(guest).collect())
+    Ok(picked.machines().into_iter().map(guest).collect())
 }
 
 fn machine<'a>(ground: &'a Ground, id: &Id) -> Option<&'a Machine> {
