@@ -63,7 +63,7 @@ impl Ansible<'_> {
         let dir = &self.dir;
         self.bed.sh(&format!(
             "export PATH={dir}/bin:$PATH ANSIBLE_COLLECTIONS_PATH={dir}/collections ANSIBLE_HOME=$PWD/.ansible
-             export ANSIBLE_PYTHON_INTERPRETER=/usr/bin/python3 ANSIBLE_NOCOLOR=1 ANSIBLE_RETRY_FILES_ENABLED=0
+             export ANSIBLE_PYTHON_INTERPRETER=/usr/bin/python3 ANSIBLE_GATHERING=explicit ANSIBLE_NOCOLOR=1
              {script}"
         ))
     }
