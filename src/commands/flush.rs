@@ -31,9 +31,9 @@ pub(crate) async fn run(global: &Global, args: &FlushArgs, ui: Ui) -> Result<Exi
     let name = name(global, args, ui)?;
     let asked = Asked { force: args.force, volumes: args.volumes };
     let live = read().await?;
-    let plan = with_files(flush(&name, &live, asked), global.file.as_deref());
+    let plan = flush(&name, &live, asked);
     ui.print(render::text::flush(&plan, &ui.out));
-    if plan.actions.is_empty() {
+    if !clear_generated(global, false, ui) && plan.actions.is_empty() {
         return nothing(&plan, &name, &live, ui);
     }
     say_what_stays(&plan, &live, ui);
@@ -44,6 +44,10 @@ pub(crate) async fn run(global: &Global, args: &FlushArgs, ui: Ui) -> Result<Exi
         return Err(Unfinished("nothing was deleted".into()).into());
     }
     let plan = carried_out(plan, &name, asked, args, ui).await?;
+    // Those of machines that stay are right as they are.
+    if !plan.held.iter().any(|held| held.id.kind == Kind::Instance) {
+        clear_generated(global, true, ui);
+    }
     left(&plan)
 }
 
@@ -68,15 +72,10 @@ async fn read() -> Result<Live> {
     Ok(live)
 }
 
-/// The files beside the infrastructure's own that anklume wrote parts of lose these.
-fn with_files(mut plan: Plan, file: Option<&Path>) -> Plan {
-    plan.actions.extend(generated(file));
-    plan
-}
-
-/// The one place for what takes managed sections out of generated files.
-fn generated(_file: Option<&Path>) -> Vec<Action> {
-    Vec::new()
+/// The one place for the files that were generated beside that of the infrastructure: tells which of them have managed
+/// sections, and takes these out where `act` says so. Is there any?
+fn clear_generated(_global: &Global, _act: bool, _ui: Ui) -> bool {
+    false
 }
 
 fn not_here() -> Hinted {
