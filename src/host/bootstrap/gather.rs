@@ -15,7 +15,7 @@ use crate::incus::door::{CallError, Host, json};
 /// Everything. `root` is `/`, but in tests.
 pub(crate) async fn read(host: &impl Host, root: &Path) -> Bare {
     let text = |path: &str| std::fs::read_to_string(root.join(path)).ok();
-    let (incus, backing, backports) = tokio::join!(standing(host), backing(host), backports(host));
+    let (incus, backing, backports) = tokio::join!(standing(host), backing(host, root), backports(host));
     Bare {
         os: Os::parse(&text("etc/os-release").unwrap_or_default()),
         init: Init::of(root),
@@ -59,8 +59,10 @@ fn has_root(profile: &Value) -> bool {
 }
 
 /// The file system that Incus keeps its things on.
-async fn backing(host: &impl Host) -> Backing {
-    let call = Call::read("findmnt", ["--json", "--output", "FSTYPE,SOURCE", "--target", "/var/lib"]);
+async fn backing(host: &impl Host, root: &Path) -> Backing {
+    // Which may be a mount of its own already.
+    let own = if root.join("var/lib/incus").is_dir() { "/var/lib/incus" } else { "/var/lib" };
+    let call = Call::read("findmnt", ["--json", "--output", "FSTYPE,SOURCE", "--target", own]);
     let mounted = json(host, &call).await.map(|listed| on(&listed["filesystems"][0]));
     match mounted.unwrap_or(Backing::Plain) {
         Backing::Plain => only_zpool(host).await.map_or(Backing::Plain, Backing::Zfs),
