@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -18,7 +18,13 @@ const NAME: &str = "my-host";
 
 /// Writes it, where there is none.
 pub(crate) fn run(args: &InitArgs, ui: Ui) -> Result<ExitCode> {
-    let directory = &args.directory;
+    let file = write(&args.directory)?;
+    ui.say(format!("{} is there: read it, change what you like, then", file.display()));
+    ui.say(format!("    anklume -f {} plan", file.display()));
+    Ok(DONE)
+}
+
+fn write(directory: &Path) -> Result<PathBuf> {
     let file = directory.join("infra.yml");
     for there in [&file, &directory.join("infra")] {
         if there.exists() {
@@ -32,9 +38,7 @@ pub(crate) fn run(args: &InitArgs, ui: Ui) -> Result<ExitCode> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(in_the_way(&file).into()),
         written => written.with_context(|| format!("{} cannot be written", file.display()))?,
     }
-    ui.say(format!("{} is there: read it, change what you like, then", file.display()));
-    ui.say(format!("    cd {} && anklume plan", directory.display()));
-    Ok(DONE)
+    Ok(file)
 }
 
 fn in_the_way(there: &Path) -> Hinted {
@@ -70,9 +74,7 @@ mod tests {
     fn what_it_writes_is_good_and_all_of_it_is_done_by_this_version() {
         let root = tempfile::tempdir().unwrap();
         let directory = root.path().join("My Lab, 2nd floor");
-        let ui = Ui::new(crate::ui::Color::Never);
-        run(&InitArgs { directory: directory.clone() }, ui).unwrap();
-        let loaded = infra::load(Some(&directory.join("infra.yml"))).unwrap_or_else(|why| panic!("{why:?}"));
+        let loaded = infra::load(Some(&write(&directory).unwrap())).unwrap_or_else(|why| panic!("{why:?}"));
         assert_eq!(loaded.problems, []);
         assert_eq!(loaded.infra.project_name, "my-lab--2nd-floor");
         let (desired, problems) = resolve(&loaded.infra, &Facts::default(), &Holds::default());
@@ -83,13 +85,11 @@ mod tests {
     #[test]
     fn nothing_is_written_over() {
         let root = tempfile::tempdir().unwrap();
-        let ui = Ui::new(crate::ui::Color::Never);
-        let args = |name: &str| InitArgs { directory: root.path().join(name) };
         fs::create_dir_all(root.path().join("a/infra")).unwrap();
         fs::create_dir(root.path().join("b")).unwrap();
         fs::write(root.path().join("b/infra.yml"), "mine").unwrap();
         for name in ["a", "b"] {
-            let refused = run(&args(name), ui).unwrap_err().to_string();
+            let refused = write(&root.path().join(name)).unwrap_err().to_string();
             assert!(refused.contains("is there already"), "{refused}");
         }
         assert_eq!(fs::read_to_string(root.path().join("b/infra.yml")).unwrap(), "mine");

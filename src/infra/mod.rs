@@ -91,3 +91,35 @@ fn load_texts(name: String, texts: Vec<files::Text>, mut problems: Vec<Problem>)
     expand::expand(&mut infra);
     Ok(Loaded { infra, problems, sources })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_is_read_from_a_file_that_is_wrong_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("infra.yml");
+        let name = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            project_name(Some(&file))
+        };
+        assert_eq!(name("project_name: home\ndomains: [7]\nnonsense: {}\n").unwrap(), "home");
+        assert_eq!(name("project_name: home\n").unwrap(), "home");
+        for wrong in
+            ["project_name: Not A Name\n", "project_name:\n", "domains: {}\n", "project_name: [home]\n", "a: {b\n"]
+        {
+            assert!(matches!(name(wrong), Err(Failure::Invalid { problems, .. }) if !problems.is_empty()), "{wrong}");
+        }
+        assert!(matches!(project_name(Some(&dir.path().join("none"))), Err(Failure::Unreadable { .. })));
+        // Of a directory too, one file of which is no YAML.
+        let write = |name: &str, text: &str| {
+            let path = dir.path().join("infra").join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("base.yml", "project_name: home\n");
+        write("domains/a.yml", "a: {b\n");
+        assert_eq!(project_name(Some(&dir.path().join("infra"))).unwrap(), "home");
+    }
+}

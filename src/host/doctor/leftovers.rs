@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{Answers, Check, Line, Readings};
+use crate::firewall::fence::Table;
 use crate::plan::{Id, Kind};
 use crate::resources::{Found, journey, volume};
 
@@ -29,10 +30,23 @@ pub(super) fn lines(readings: &Readings, answers: &Answers) -> Vec<Line> {
         .note("left of a machine that Incus lost sight of; it cuts off whoever is behind it")
     });
     lines.extend(stale);
+    lines.extend(table(answers));
     if lines.is_empty() {
         lines.push(Line::ok(Check::Leftovers, "nothing was left half done"));
     }
     lines
+}
+
+/// A table for domains none of which is there, or what loads one at boot.
+fn table(answers: &Answers) -> Option<Line> {
+    let live = &answers.live;
+    let any = live.found.values().any(|found| found.id.kind == Kind::Network && found.marks.is_some());
+    let stands = matches!(live.table, Table::Known(Some(_)));
+    if any || answers.elsewhere || !(stands || live.keeping.file.is_some() || live.keeping.service.is_some()) {
+        return None;
+    }
+    let line = Line::warning(Check::Leftovers, "the table, or what loads it at boot, is there, and no domain is");
+    Some(line.mend(["anklume flush --force"]).note("which takes it away; before a first apply it does no harm"))
 }
 
 fn is_marked(answers: &Answers, bridge: &str) -> bool {

@@ -202,5 +202,7 @@ proptest! {
             prop_assert!(same, "{} is gone\n{}", found.id, told(&plan));
         }
         check_host(&world)?;
+        // What is left fits the file still, and the rest comes back.
+        applied(&world, &plot, &Options::default())?;
     }
 }

@@ -55,3 +55,17 @@ fn a_port_of_no_machine_is_told_on_bridges_of_anklume_only() {
     assert_eq!(host("veth00000001", "pro").level, Level::Ok);
     assert_eq!(host("veth00000002", "other").level, Level::Ok);
 }
+
+#[test]
+fn a_table_that_is_for_nobody_is_told() {
+    let table = Table::Known(Some(LiveTable::default()));
+    let host = |bridges: bool| {
+        let live = Live {
+            table: table.clone(),
+            ..live(bridges.then(|| [project("pro"), bridge("pro")]).into_iter().flatten())
+        };
+        line(&of_answers(|answers| answers.live = live), Check::Leftovers)
+    };
+    is(&host(false), Level::Warning, "no domain is", &["anklume flush --force"]);
+    assert_eq!(host(true).level, Level::Ok);
+}
