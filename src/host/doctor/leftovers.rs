@@ -45,8 +45,8 @@ fn table(answers: &Answers) -> Option<Line> {
     if any || answers.elsewhere || !(stands || live.keeping.file.is_some() || live.keeping.service.is_some()) {
         return None;
     }
-    let line = Line::warning(Check::Leftovers, "the table, or what loads it at boot, is there, and no domain is");
-    Some(line.mend(["anklume flush --force"]).note("which takes it away; before a first apply it does no harm"))
+    let told = Line::warning(Check::Leftovers, "the table, or what loads it at boot, is there, and no domain is");
+    Some(told.mend(["anklume flush --force"]).note("which takes it away; before a first apply it does no harm"))
 }
 
 fn is_marked(answers: &Answers, bridge: &str) -> bool {
