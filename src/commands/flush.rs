@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use super::{DONE, apply, lock, seen_from, unusable};
+use super::{DONE, apply, lock, seen_from, sync, unusable};
 use crate::apply::Outcome;
-use crate::cli::{FlushArgs, Global};
+use crate::cli::{FlushArgs, Global, SyncArgs};
 use crate::failure::{Hinted, Unfinished, WrongInput};
 use crate::firewall::fence::Table;
 use crate::host::facts::read_context;
@@ -33,7 +33,7 @@ pub(crate) async fn run(global: &Global, args: &FlushArgs, ui: Ui) -> Result<Exi
     let live = read().await?;
     let plan = flush(&name, &live, asked);
     ui.print(render::text::flush(&plan, &ui.out));
-    if !clear_generated(global, false, ui) && plan.actions.is_empty() {
+    if !clear_generated(global, args, false, ui)? && plan.actions.is_empty() {
         return nothing(&plan, &name, &live, ui);
     }
     say_what_stays(&plan, &live, ui);
@@ -46,7 +46,7 @@ pub(crate) async fn run(global: &Global, args: &FlushArgs, ui: Ui) -> Result<Exi
     let plan = carried_out(plan, &name, asked, args, ui).await?;
     // Those of machines that stay are right as they are.
     if !plan.held.iter().any(|held| held.id.kind == Kind::Instance) {
-        clear_generated(global, true, ui);
+        clear_generated(global, args, true, ui)?;
     }
     left(&plan)
 }
@@ -72,10 +72,15 @@ async fn read() -> Result<Live> {
     Ok(live)
 }
 
-/// The one place for the files that were generated beside that of the infrastructure: tells which of them have managed
-/// sections, and takes these out where `act` says so. Is there any?
-fn clear_generated(_global: &Global, _act: bool, _ui: Ui) -> bool {
-    false
+/// The files for Ansible beside that of the infrastructure: tells which of them have managed sections, and takes these out
+/// where `act` says so. Is there any? By a name alone nobody knows where they are.
+fn clear_generated(global: &Global, args: &FlushArgs, act: bool, ui: Ui) -> Result<bool> {
+    let dir = sync::home(global, None);
+    if args.infra.is_some() || !sync::has_sections(&dir)? {
+        return Ok(false);
+    }
+    sync::clear(&dir, &SyncArgs { check: !act, ..SyncArgs::default() }, ui)?;
+    Ok(true)
 }
 
 fn not_here() -> Hinted {

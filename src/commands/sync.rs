@@ -36,6 +36,11 @@ pub(crate) async fn run(global: &Global, args: &SyncArgs, ui: Ui) -> Result<Exit
     Ok(code(args, &sync.changes))
 }
 
+/// Is there any part of anklume's in the files of a directory?
+pub(super) fn has_sections(dir: &Path) -> Result<bool> {
+    Ok(!files::cleared(&there(dir)?).is_empty())
+}
+
 /// Takes anklume's part out of all files; those that have nothing else in them go.
 pub(super) fn clear(dir: &Path, args: &SyncArgs, ui: Ui) -> Result<ExitCode> {
     let changes = files::cleared(&there(dir)?);

@@ -70,6 +70,8 @@ fn coverage_30_a_flush_takes_all_of_its_own_and_leaves_all_else() {
     for file in ["one.yml", "two.yml"] {
         bed.anklume(&["-f", file, "apply", "--yes"]);
     }
+    bed.anklume(&["-f", "one.yml", "sync"]);
+    bed.sh("echo mine: true >> group_vars/a.yml").ok();
     // The table of both is kept for a boot script.
     bed.anklume(&["-f", "one.yml", "firewall", "export", "/etc/anklume/firewall.json"]);
     bed.write("one.yml", &edited(ONE, &[("c3: {state: stopped}", "c3: {state: stopped, os_image: images:debian/13}")]));
@@ -118,6 +120,7 @@ fn coverage_30_a_flush_takes_all_of_its_own_and_leaves_all_else() {
     assert_eq!(marked(&bed, "one"), Vec::<String>::new());
     assert_eq!(of_two(&bed), two);
     bed.sh("test -e /srv/anklume/shares/papers/mine && test -d /srv/anklume/data/a/a2/logs").ok();
+    bed.sh("grep -qx 'mine: true' group_vars/a.yml && ! grep -rq MANAGED group_vars && test ! -e inventory").ok();
     bed.sh("! grep -q net-a /etc/anklume/firewall.json && grep -q net-x /etc/anklume/firewall.json").ok();
     bed.anklume(&["-f", "two.yml", "plan", "--detailed-exitcode"]).says(&["Nothing to do"]);
     bed.packets(true, &[("x/x1", "tcp 10.120.9.1:80")]);
