@@ -48,7 +48,7 @@ pub(super) async fn made(desired: &Desired) -> Result<Vec<Made>> {
 fn tell(older: &[Made], ui: Ui) {
     for made in older {
         let Made { domain, name, image, day, .. } = made;
-        let from: String = made.from.chars().take(12).collect();
+        let from: String = made.from.iter().flat_map(|from| from.chars()).take(12).collect();
         ui.print(format!("{domain}  {name}  is made from {image} {from}; the one of {day} is newer\n"));
     }
     if older.is_empty() {

@@ -14,8 +14,8 @@ pub(crate) struct Made {
     /// As in the file.
     pub(crate) name: String,
     pub(crate) image: String,
-    /// The fingerprint of the image that it was made from.
-    pub(crate) from: String,
+    /// The fingerprint of the image that it was made from; nothing where it is not made yet.
+    pub(crate) from: Option<String>,
     /// That of the one that is here; nothing where none is.
     pub(crate) now: Option<String>,
     /// The day when the one that is here was made.
@@ -25,11 +25,11 @@ pub(crate) struct Made {
 impl Made {
     /// Is a newer one here?
     pub(crate) fn is_older(&self) -> bool {
-        self.now.as_ref().is_some_and(|now| *now != self.from)
+        self.from.is_some() && self.now.is_some() && self.from != self.now
     }
 }
 
-/// The machines of the file that there are. `images` are those of the project `default`, `instances` those of all.
+/// The machines of the file. `images` are those of the project `default`, `instances` those of all.
 pub(crate) fn made(desired: &Desired, images: &Value, instances: &Value) -> Vec<Made> {
     let listed = |id: &Id| {
         let mut all = instances.as_array().into_iter().flatten();
@@ -37,12 +37,12 @@ pub(crate) fn made(desired: &Desired, images: &Value, instances: &Value) -> Vec<
     };
     let machines =
         desired.domains.iter().flat_map(|domain| domain.machines.iter().map(move |machine| (domain, machine)));
-    let made = machines.filter_map(|(domain, machine)| {
+    let made = machines.map(|(domain, machine)| {
         let id = Id::within(Kind::Instance, &domain.project, &machine.instance);
-        let from = listed(&id)?["config"]["volatile.base_image"].as_str().unwrap_or_default().to_owned();
+        let from = listed(&id).map(|one| one["config"]["volatile.base_image"].as_str().unwrap_or_default().to_owned());
         let here = here(images, &machine.image, machine.vm);
         let text = |key: &str| here.and_then(|here| here[key].as_str()).map(str::to_owned);
-        Some(Made {
+        Made {
             id,
             domain: domain.name.clone(),
             name: machine.name.clone(),
@@ -50,7 +50,7 @@ pub(crate) fn made(desired: &Desired, images: &Value, instances: &Value) -> Vec<
             from,
             now: text("fingerprint"),
             day: text("created_at").unwrap_or_default().chars().take("2026-01-31".len()).collect(),
-        })
+        }
     });
     made.collect()
 }
@@ -91,6 +91,7 @@ mod tests {
         let instances = json!([instance("dev", "aa"), instance("web", "cc"), instance("old", "abcdef")]);
         let told = made(&desired, &images, &instances);
         let told: Vec<_> = told.iter().map(|made| (made.name.as_str(), made.is_older(), made.now.as_deref())).collect();
-        assert_eq!(told, [("dev", true, Some("bb")), ("web", false, None), ("old", false, Some("abcdef"))]);
+        let new = ("new", false, Some("bb"));
+        assert_eq!(told, [("dev", true, Some("bb")), ("web", false, None), ("old", false, Some("abcdef")), new]);
     }
 }
