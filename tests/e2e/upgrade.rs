@@ -347,3 +347,65 @@ fn a_rebuild_that_is_killed_at_any_moment_ends_right_the_second_time() {
         is_whole(&bed);
     }
 }
+
+const MANAGERS: &str = "
+project_name: up
+global: {default_os_image: images:alpine/3.20}
+domains:
+  pro:
+    machines: {fedora: {}, suse: {}, rolling: {}, arch: {}, alpine: {}}
+";
+
+/// A program that only writes down how it was called.
+fn puts_program(bed: &Bed, machine: &str, name: &str, does: &str) {
+    let script = format!(
+        "mkdir -p /usr/local/bin; printf '%s\\n' '#!/bin/sh' 'echo {name} \"$@\" >> /root/calls' '{does}' > /usr/local/bin/{name}
+         chmod 755 /usr/local/bin/{name}"
+    );
+    bed.guest("pro", machine, &script).ok();
+}
+
+/// The package managers of other distributions are not here: their places are taken by programs that write down how they
+/// are called.
+#[test]
+fn each_package_manager_is_called_so_that_it_asks_nothing() {
+    let bed = Bed::up();
+    bed.infra(MANAGERS);
+    bed.apply(&[]);
+    puts_program(&bed, "fedora", "dnf", "");
+    // It has upgraded itself, and wants to be run again.
+    puts_program(
+        &bed,
+        "suse",
+        "zypper",
+        "case $2 in update) test -e /root/again || { touch /root/again; exit 103; };; esac",
+    );
+    puts_program(&bed, "rolling", "zypper", "");
+    bed.guest("pro", "rolling", "echo 'ID=\"opensuse-tumbleweed\"' > /etc/os-release").ok();
+    puts_program(&bed, "arch", "pacman", "");
+    bed.guest("pro", "arch", "mkdir -p /var/lib/pacman; touch /var/lib/pacman/db.lck").ok();
+    puts_program(&bed, "alpine", "apk", "");
+    let list = ["fedora  (dnf, ", "suse  (zypper, ", "rolling  (zypper, ", "arch  (pacman, ", "alpine  (apk, "];
+    bed.anklume(&["upgrade", "guests", "--batch", "5", "--yes"]).says(&list);
+    let calls = |machine: &str| bed.guest("pro", machine, "cat /root/calls").ok().stdout;
+    assert_eq!(calls("fedora"), "dnf -y --refresh upgrade\n");
+    let update = "zypper --non-interactive update --auto-agree-with-licenses\n";
+    assert_eq!(calls("suse"), format!("zypper --non-interactive refresh\n{update}{update}"));
+    let dist = "zypper --non-interactive dist-upgrade --auto-agree-with-licenses\n";
+    assert_eq!(calls("rolling"), format!("zypper --non-interactive refresh\n{dist}"));
+    assert_eq!(calls("arch"), "pacman -Syu --noconfirm\n");
+    bed.guest("pro", "arch", "test ! -e /var/lib/pacman/db.lck").ok();
+    assert_eq!(calls("alpine"), "apk --wait 300 update\napk --wait 300 upgrade\n");
+
+    // A unit that had failed before is none to be blamed for it; another one is.
+    bed.guest("pro", "alpine", "mkdir -p /run/systemd/system").ok();
+    let units = "case $1 in list-units) echo old.service loaded failed failed Old; [ $(grep -c upgrade /root/calls) -lt 3 ] || echo new.service loaded;; esac";
+    puts_program(&bed, "alpine", "systemctl", units);
+    bed.anklume(&["upgrade", "guests", "alpine", "--wait", "1", "--yes"]);
+    let run = bed.try_anklume(&["upgrade", "guests", "alpine", "--wait", "1", "--yes"]).code(1);
+    run.says(&["failed: alpine: failed units: new.service; it was put back"]);
+    assert_eq!(calls("alpine").matches("apk --wait 300 upgrade").count(), 2, "as it was before");
+    bed.guest("pro", "alpine", "touch /run/reboot-required").ok();
+    puts_program(&bed, "alpine", "systemctl", "");
+    bed.anklume(&["upgrade", "guests", "alpine", "--yes"]).says(&["`anklume restart alpine`"]);
+}
