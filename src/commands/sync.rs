@@ -22,8 +22,7 @@ pub(crate) async fn run(global: &Global, args: &SyncArgs, ui: Ui) -> Result<Exit
     if args.clear {
         return clear(&dir, args, ui);
     }
-    // Much of what the infrastructure says is in the files: they are for the same people.
-    let mode = fs::metadata(infrastructure(global)).map_or(0o600, |known| known.mode() & 0o666);
+    let mode = mode(global);
     let ground = Ground::read(global, args.offline, ui).await?;
     let sync = compared(&ground, &dir, args.prune)?;
     carry_out(&dir, &sync.changes, mode, args, ui)?;
@@ -34,6 +33,36 @@ pub(crate) async fn run(global: &Global, args: &SyncArgs, ui: Ui) -> Result<Exit
     let (count, word) = (sync.changes.len(), if args.check { "would be written" } else { "written" });
     ui.say(format!("{count} {word}, of {} files in {}.", sync.wanted.len(), dir.display()));
     Ok(code(args, &sync.changes))
+}
+
+/// Much of what the infrastructure says is in the files: they are for the same people.
+fn mode(global: &Global) -> u32 {
+    fs::metadata(infrastructure(global)).map_or(0o600, |known| known.mode() & 0o666)
+}
+
+/// What is to be written beside the file of the infrastructure.
+pub(super) struct Renewal {
+    dir: PathBuf,
+    changes: Vec<Change>,
+    mode: u32,
+}
+
+impl Renewal {
+    pub(super) fn show(&self, ui: Ui) -> Result<()> {
+        let check = SyncArgs { check: true, ..SyncArgs::default() };
+        carry_out(&self.dir, &self.changes, self.mode, &check, ui)
+    }
+
+    pub(super) fn write(&self, ui: Ui) -> Result<()> {
+        carry_out(&self.dir, &self.changes, self.mode, &SyncArgs::default(), ui)
+    }
+}
+
+/// What a sync would write; `None` where it would write nothing.
+pub(super) fn renewal(global: &Global, ground: &Ground) -> Result<Option<Renewal>> {
+    let dir = home(global, None);
+    let changes = compared(ground, &dir, false)?.changes;
+    Ok((!changes.is_empty()).then(|| Renewal { dir, changes, mode: mode(global) }))
 }
 
 /// Is there any part of anklume's in the files of a directory?

@@ -14,6 +14,7 @@ pub(crate) mod live;
 pub(crate) mod openings;
 #[cfg(test)]
 mod oracle;
+pub(crate) mod outdated;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

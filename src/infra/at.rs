@@ -10,6 +10,10 @@ use super::near::nearest;
 use super::node::{Entry, Kind, Node};
 use super::problem::{Path, Problem};
 
+fn unquoted(value: &str) -> String {
+    format!("write `{value}`, without quotes")
+}
+
 /// The problems found so far.
 pub(super) type Log = RefCell<Vec<Problem>>;
 
@@ -159,11 +163,11 @@ impl<'n> At<'n> {
             "false" | "no" | "off" | "0" | "n" => "false",
             _ => "",
         };
-        let help = match meant {
-            "" => "write `true` or `false`, without quotes".to_owned(),
-            meant => format!("write `{meant}`, without quotes"),
-        };
-        self.error(format!("{} must be true or false, and this is {}", self.called(), quoted(text)), help);
+        let message = format!("{} must be true or false, and this is {}", self.called(), quoted(text));
+        match meant {
+            "" => self.error(message, "write `true` or `false`, without quotes"),
+            meant => self.note(Problem::error(self.path(), message).help(unquoted(meant)).instead(meant)),
+        }
         None
     }
 
@@ -181,7 +185,8 @@ impl<'n> At<'n> {
             Some(number) if plain => Some(number),
             Some(number) => {
                 let message = format!("{} must be a number, and this is a text", self.called());
-                self.error(message, format!("write `{number}`, without quotes"));
+                let number = number.to_string();
+                self.note(Problem::error(self.path(), message).help(unquoted(&number)).instead(number));
                 None
             }
             None => {

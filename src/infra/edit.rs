@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use super::node::{Entry, Kind, Node};
+use super::problem::Place;
 use super::source::{Source, Sources};
 
 /// A part of a file that becomes another text.
@@ -16,6 +17,11 @@ pub(super) struct Splice {
 }
 
 impl Splice {
+    /// What stands at a place becomes this text.
+    pub(super) fn new(place: Place, text: &str) -> Self {
+        Self { file: place.file, start: place.start, end: place.end, text: text.to_owned() }
+    }
+
     /// All of those of a file, made on its text.
     pub(super) fn all(splices: &[Self], file: usize, text: &str) -> String {
         let mut of_file: Vec<&Self> = splices.iter().filter(|splice| splice.file == file).collect();
@@ -192,6 +198,12 @@ impl Sources {
             let _ = writeln!(text, "{}{line}", " ".repeat(indent));
         }
         Some(text)
+    }
+
+    /// A whole `key: value` pair becomes this text.
+    pub(super) fn pair(&self, path: &[&str], text: &str) -> Option<Splice> {
+        let Entry { place: key, value, .. } = self.find(path)?;
+        (key.file == value.place.file).then(|| Splice::new(Place { end: value.place.end, ..*key }, text))
     }
 
     /// Sets a key of the map at a path.

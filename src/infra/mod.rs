@@ -18,6 +18,7 @@ mod join;
 pub(crate) mod model;
 pub(crate) mod near;
 mod node;
+pub(crate) mod older;
 pub(crate) mod problem;
 pub(crate) mod rewrite;
 mod rules;
@@ -83,6 +84,10 @@ fn load_texts(name: String, texts: Vec<files::Text>, mut problems: Vec<Problem>)
         return Err(Failure::Invalid { problems, sources: Box::new(sources) });
     }
     let (mut infra, wrong) = decode::decode(sources.root());
+    // What else is wrong with it may be right for the anklume that it asks for.
+    if let Some(problem) = wrong.iter().find(|problem| decode::is_of_another_version(problem)) {
+        return Err(Failure::Invalid { problems: vec![problem.clone()], sources: Box::new(sources) });
+    }
     problems.extend(wrong);
     problems.extend(rules::check(&infra));
     if problems.iter().any(|problem| problem.level == Level::Error) {

@@ -60,6 +60,8 @@ pub(crate) struct Problem {
     pub(crate) message: String,
     /// What to write instead.
     pub(crate) help: Option<String>,
+    /// The value in the form of this anklume, where there is no doubt about it.
+    pub(crate) instead: Option<String>,
     /// Other places that belong to it, each with a word of its own ("first defined here").
     pub(crate) also: Vec<(Path, String)>,
 }
@@ -74,6 +76,7 @@ impl Problem {
             at: None,
             message: message.into(),
             help: None,
+            instead: None,
             also: Vec::new(),
         }
     }
@@ -96,6 +99,11 @@ impl Problem {
     /// The same, with a suggestion.
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
+    }
+
+    /// The same, with what the value is in the form of this anklume.
+    pub(crate) fn instead(self, value: impl Into<String>) -> Self {
+        Self { instead: Some(value.into()), ..self }
     }
 
     /// The same, with one more place to look at.

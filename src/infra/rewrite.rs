@@ -185,7 +185,11 @@ impl Loaded {
     }
 
     /// The first of these edits that makes the file say what is wanted.
-    fn edited(&self, wanted: &Infra, edits: impl IntoIterator<Item = Option<Vec<Splice>>>) -> Option<Edited> {
+    pub(super) fn edited(
+        &self,
+        wanted: &Infra,
+        edits: impl IntoIterator<Item = Option<Vec<Splice>>>,
+    ) -> Option<Edited> {
         if *wanted == self.infra {
             return Some(Edited::nothing(self));
         }

@@ -16,7 +16,7 @@ use semver::{Version, VersionReq};
 use super::at::{At, Fields, Log, quoted};
 use super::model::{Infra, SharedVolume};
 use super::node::Node;
-use super::problem::Problem;
+use super::problem::{Path, Problem};
 
 const KEYS: &[&str] = &["project_name", "requires_anklume", "global", "domains", "network_policies", "shared_volumes"];
 
@@ -44,6 +44,13 @@ pub(super) fn decode(root: &Node) -> (Infra, Vec<Problem>) {
     (infra, log.into_inner())
 }
 
+/// Is it about a file that is for another anklume?
+pub(super) fn is_of_another_version(problem: &Problem) -> bool {
+    problem.path == Path::of(["requires_anklume"]) && problem.message.starts_with(OTHER_VERSION)
+}
+
+const OTHER_VERSION: &str = "this is anklume ";
+
 /// `requires_anklume: ">=0.2"`: is this binary one of those?
 fn version(file: &Fields<'_>) {
     let Some((at, text)) = file.get("requires_anklume").and_then(|at| Some((at, at.filled()?))) else { return };
@@ -51,7 +58,7 @@ fn version(file: &Fields<'_>) {
     match (VersionReq::parse(text), Version::parse(this)) {
         (Ok(wanted), Ok(version)) if !wanted.matches(&version) => {
             at.error(
-                format!("this is anklume {this}, and the file asks for {}", quoted(text)),
+                format!("{OTHER_VERSION}{this}, and the file asks for {}", quoted(text)),
                 "install a version that fits, or change `requires_anklume`",
             );
         }

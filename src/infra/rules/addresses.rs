@@ -18,7 +18,7 @@ pub(super) fn check(infra: &Infra) -> Vec<Problem> {
 }
 
 /// The second octet of a trust level's networks.
-fn zone(base: u8, step: u8, trust: TrustLevel) -> u32 {
+pub(in crate::infra) fn zone(base: u8, step: u8, trust: TrustLevel) -> u32 {
     let offset = match trust {
         TrustLevel::Admin => 0,
         TrustLevel::Trusted => 1,

@@ -16,6 +16,7 @@ mod volumes;
 use super::model::{Domain, Infra, Machine, Profile};
 use super::problem::{Path, Problem};
 
+pub(super) use addresses::zone;
 pub(crate) use cron::duration;
 pub(crate) use host::host_rules;
 pub(super) use names::is_project_name;
