@@ -2,6 +2,7 @@
 
 mod agent;
 mod bed;
+mod cut;
 mod output;
 mod plan;
 mod running;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use agent::Agent;
 pub(crate) use bed::Bed;
+pub(crate) use cut::{calls_of, cut_off_at};
 pub(crate) use output::Output;
 pub(crate) use plan::Plan;
 pub(crate) use running::Running;
