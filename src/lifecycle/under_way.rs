@@ -143,6 +143,11 @@ pub(crate) fn state(found: &Found, verb: Verb) -> Action {
     }
 }
 
+/// The action that lets run on what another one has frozen.
+pub(crate) fn thawed(freezing: &Action) -> Action {
+    Action { verb: Verb::Resume, calls: vec![Instances::resume(&freezing.id)], ..freezing.clone() }
+}
+
 fn domain(found: &Found) -> &str {
     found.marks.as_ref().map(|marks| marks.domain.as_str()).unwrap_or_default()
 }

@@ -145,7 +145,7 @@ fn a_rollback_that_is_cut_off_at_any_moment_ends_when_it_is_run_again() {
             let said = ["delete instance dev", "made since", "as it was, from pre-apply-"];
             bed.try_anklume(&["rollback"]).code(1).says(&said);
             calls = calls_of(&bed, &args);
-            assert!(calls.len() >= 2 + 4 + 1, "dev goes, comes back and starts, web goes back: {calls:?}");
+            assert!(calls.len() > 2 + 4, "dev goes, comes back and starts, web goes back: {calls:?}");
         } else {
             assert!(cut_off_at(&bed, &args, at), "killed at `{}`", calls[at - 1]);
             bed.anklume(&args).says(&["2 back.", "The next plan:", "--replace dev"]);

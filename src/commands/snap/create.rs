@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 
 use super::super::{DONE, Ground, apply, lock};
 use super::{cured, duration, is_name, machines, myself, read};
+use crate::apply::{Outcome, Report};
 use crate::cli::{Global, SnapCreateArgs};
 use crate::failure::Hinted;
 use crate::firewall::fence::Table;
@@ -98,19 +99,20 @@ impl Taking<'_> {
     async fn run(&self, ground: &Ground, ui: Ui) -> Result<()> {
         let infra = &ground.desired.infra;
         perform(&ThisHost, &self.under_way().begin(infra)).await.context("Incus cannot be written")?;
-        let is_frozen = self.turn(Verb::Pause, ui).await?;
-        let taken = if is_frozen { self.take(ui).await } else { Ok(false) };
-        let is_thawed = self.turn(Verb::Resume, ui).await?;
-        let taken = taken?;
-        if !taken {
-            self.clear(ui).await?;
-        }
+        let freezing = self.freezing();
+        let frozen = apply::carry_out(&freezing, apply::bounds(None), ui).await?;
+        let taken = if frozen.is_clean() { self.take(ui).await } else { Ok(false) };
+        let is_thawed = thaw(&freezing, &frozen, ui).await?;
         if !is_thawed {
             let message = "some machines could not be thawed";
             return Err(Hinted::new(message, "once what failed is mended: `anklume resume`, or `anklume apply`").into());
         }
+        let is_taken = taken?;
+        if !is_taken {
+            self.clear(ui).await?;
+        }
         perform(&ThisHost, &under_way::over(infra)).await.context("Incus cannot be written")?;
-        if !taken {
+        if !is_taken {
             let hint = "once what failed is mended, run it again";
             return Err(Hinted::new("no snapshot was taken: not all of them could be", hint).into());
         }
@@ -132,19 +134,11 @@ impl Taking<'_> {
         Ok(apply::carry_out(&plan, apply::bounds(None), ui).await?.is_clean())
     }
 
-    /// Freezes those that run, or lets those run on. One that its user paused stays so.
-    async fn turn(&self, verb: Verb, ui: Ui) -> Result<bool> {
+    /// Freezes those that run. One that its user paused stays so.
+    fn freezing(&self) -> Plan {
         let runs = |found: &&&Found| found.instance.as_ref().is_some_and(|one| one.status == Status::Running);
-        let ran: Vec<&Found> = self.machines.iter().filter(runs).copied().collect();
-        if !self.consistent || ran.is_empty() {
-            return Ok(true);
-        }
-        let live = Live::read(&ThisHost).await.context("Incus cannot be read")?;
-        let now = ran.iter().filter_map(|found| live.found.get(&found.id));
-        let machines = now.filter(|found| found.is_frozen() == (verb == Verb::Resume));
-        let actions = machines.map(|found| under_way::state(found, verb)).collect();
-        let plan = Plan { actions, held: Vec::new() };
-        Ok(apply::carry_out(&plan, apply::bounds(None), ui).await?.is_clean())
+        let ran = self.machines.iter().filter(|_| self.consistent).filter(runs);
+        Plan { actions: ran.map(|found| under_way::state(found, Verb::Pause)).collect(), held: Vec::new() }
     }
 
     /// What was taken of some of them.
@@ -158,4 +152,22 @@ impl Taking<'_> {
         }
         Ok(())
     }
+}
+
+/// Lets those run on that were frozen, and nothing comes before that: they stand still meanwhile.
+async fn thaw(freezing: &Plan, frozen: &Report, ui: Ui) -> Result<bool> {
+    let mut machines: Vec<&Id> = Vec::new();
+    for (action, outcome) in freezing.actions.iter().zip(&frozen.outcomes) {
+        machines.extend(matches!(outcome, Outcome::Done).then_some(&action.id));
+    }
+    let live;
+    if !frozen.is_clean() {
+        // One that failed may have frozen it all the same.
+        live = Live::read(&ThisHost).await.context("Incus cannot be read")?;
+        let is_frozen = |id: &&Id| live.found.get(*id).is_some_and(Found::is_frozen);
+        machines = freezing.actions.iter().map(|action| &action.id).filter(is_frozen).collect();
+    }
+    let thawing = freezing.actions.iter().filter(|action| machines.contains(&&action.id)).map(under_way::thawed);
+    let plan = Plan { actions: thawing.collect(), held: Vec::new() };
+    Ok(plan.actions.is_empty() || apply::carry_out(&plan, apply::bounds(None), ui).await?.is_clean())
 }
