@@ -41,6 +41,7 @@ fn firewall() -> Machine {
         vm: true,
         os_image: None,
         ip: None,
+        dhcp: false,
         host_part: Some(253),
         ephemeral: Some(false),
         instance_ephemeral: false,

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use indexmap::IndexMap;
+use ipnet::Ipv4Net;
 
 /// A whole `infra.yml` (or `infra/` directory). Every map keeps the user's order.
 #[derive(Debug, Clone, PartialEq)]
@@ -106,6 +107,16 @@ pub(crate) struct Domain {
     pub(crate) limits: IndexMap<String, String>,
     pub(crate) dns_zone: Option<String>,
     pub(crate) acl: Vec<AclRule>,
+    pub(crate) bridge: Bridge,
+}
+
+/// A bridge that somebody made in another way than anklume would, and that a domain has all the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Bridge {
+    /// `None`: the one that is called after the domain.
+    pub(crate) name: Option<String>,
+    /// Its own address with its network, instead of one from the address plan: the rest of it stays as it is.
+    pub(crate) address: Option<Ipv4Net>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -172,6 +183,8 @@ pub(crate) struct Machine {
     /// `None`: the global default.
     pub(crate) os_image: Option<String>,
     pub(crate) ip: Option<Ipv4Addr>,
+    /// `ip: dhcp`: no fixed address, whatever the addressing is.
+    pub(crate) dhcp: bool,
     /// The host part to use when there is no `ip`: `anklume-firewall` is always .253 of its domain's network.
     pub(crate) host_part: Option<u8>,
     /// `None`: the domain's.

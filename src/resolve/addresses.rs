@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::subnets::{gateway, host};
+use super::subnets::host;
 use super::{Holds, machine_path};
 use crate::infra::problem::Problem;
 
@@ -16,6 +16,7 @@ pub(super) struct Place<'a> {
     pub(super) project: &'a str,
     pub(super) bridge: &'a str,
     pub(super) subnet: Ipv4Net,
+    pub(super) gateway: Ipv4Addr,
 }
 
 /// A machine that is to have a fixed address.
@@ -48,9 +49,9 @@ pub(super) fn assign<'a>(
             continue;
         }
         let unsettled = |ip: &Ipv4Addr| !settled.values().any(|one| one == ip);
-        let mut free = machine_part(place.subnet).filter(unsettled).filter(|ip| !standing.contains(ip));
+        let mut free = machine_part(place).filter(unsettled).filter(|ip| !standing.contains(ip));
         // An instance that is moving away holds its old address until it has moved: taken only when there is no other.
-        let mut given_up = machine_part(place.subnet).filter(unsettled).filter(|ip| leaving.contains(ip));
+        let mut given_up = machine_part(place).filter(unsettled).filter(|ip| leaving.contains(ip));
         if let Some(ip) = free.next().or_else(|| given_up.next()) {
             settled.insert(wish.machine, ip);
         } else {
@@ -60,15 +61,17 @@ pub(super) fn assign<'a>(
     settled
 }
 
-fn machine_part(subnet: Ipv4Net) -> impl Iterator<Item = Ipv4Addr> {
-    (1..=99).map(move |part| host(subnet, part))
+fn machine_part(place: Place<'_>) -> impl Iterator<Item = Ipv4Addr> {
+    let Place { subnet, gateway, .. } = place;
+    let usable = move |ip: &Ipv4Addr| subnet.contains(ip) && *ip != gateway && *ip != subnet.broadcast();
+    (1..=99).map(move |part| host(subnet, part)).filter(usable)
 }
 
 /// What the machine's instance has now, if it can stay there.
 fn held(place: Place<'_>, wish: &Wish<'_>, holds: &Holds) -> Option<Ipv4Addr> {
     let (bridge, ip) = holds.addresses.get(&(place.project.to_owned(), wish.instance.clone()))?;
     let usable = place.subnet.contains(ip)
-        && *ip != gateway(place.subnet)
+        && *ip != place.gateway
         && *ip != place.subnet.network()
         && *ip != place.subnet.broadcast();
     (bridge == place.bridge && usable).then_some(*ip)

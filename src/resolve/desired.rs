@@ -42,9 +42,12 @@ pub(crate) struct Domain {
     /// False: protected from deletion.
     pub(crate) ephemeral: bool,
     pub(crate) internet: bool,
-    /// The /24; its `.254` is the gateway.
+    /// The /24 with `.254` as its gateway, unless the file has another network for its bridge.
     pub(crate) subnet: Ipv4Net,
     pub(crate) gateway: Ipv4Addr,
+    /// Somebody made the bridge in another way than anklume would: the file says where its network is, and the rest of it
+    /// stays as it stands.
+    pub(crate) as_it_stands: bool,
     /// First and last address of the DHCP range.
     pub(crate) dhcp: (Ipv4Addr, Ipv4Addr),
     /// Project limits (`limits.instances`, …).

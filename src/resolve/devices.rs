@@ -25,16 +25,32 @@ pub(super) fn card(ground: Ground<'_>, domain: &Domain, machine: &Machine, bridg
         return card_of(ground, own, bridge);
     }
     // A card of a profile is completed on the instance too: the profile's alone may lack the filters.
-    let last_word = machine.profiles.iter().rev().find_map(|name| match domain.profiles.get(name) {
-        Some(profile) if profile.devices.contains_key("eth0") => Some(profile.devices.get("eth0")),
-        _ => (name == "default").then_some(None),
+    let last_word = machine.profiles.iter().rev().find_map(|name| {
+        let written = domain.profiles.get(name).and_then(|profile| profile.devices.get("eth0"));
+        let says = written.map_or(name == "default", |written| !written.is_empty());
+        says.then_some((name, written))
     });
     match last_word {
-        Some(Some(of_profile)) => card_of(ground, of_profile, bridge),
-        Some(None) => Card::OnBridge { written: Config::new(), on_instance: false },
-        None if has_card(domain, machine) => Card::Elsewhere,
+        // The project's own is complete.
+        Some((name, Some(of_profile))) if name == "default" => match card_of(ground, of_profile, bridge) {
+            Card::OnBridge { written, .. } => Card::OnBridge { written, on_instance: false },
+            Card::Elsewhere => Card::Elsewhere,
+        },
+        Some((_, Some(of_profile))) => card_of(ground, of_profile, bridge),
+        Some((_, None)) => Card::OnBridge { written: Config::new(), on_instance: false },
+        None if has_card(domain, machine) || gives_none(domain, machine, "eth0") => Card::Elsewhere,
         None => Card::OnBridge { written: Config::new(), on_instance: true },
     }
+}
+
+/// Has the machine the project's `default` profile, and does the file say that this has no such device?
+fn gives_none(domain: &Domain, machine: &Machine, device: &str) -> bool {
+    let of_default = domain.profiles.get("default").and_then(|profile| profile.devices.get(device));
+    has_default(machine) && of_default.is_some_and(model::Config::is_empty)
+}
+
+fn has_default(machine: &Machine) -> bool {
+    machine.profiles.iter().any(|name| name == "default")
 }
 
 /// A device called `eth0` in the file: is it a card on the domain's bridge, or one that leaves the bridge open?
@@ -92,7 +108,7 @@ pub(super) fn written_address(card: &Card) -> Option<&str> {
 
 /// The root disk for a machine that neither the `default` profile nor anything else in the file gives one.
 pub(super) fn missing_root(domain: &Domain, machine: &Machine, pool: &str) -> Option<Config> {
-    let provided = machine.profiles.iter().any(|name| name == "default")
+    let provided = (has_default(machine) && !gives_none(domain, machine, "root"))
         || all_devices(domain, machine).any(|(_, keys)| is_root(keys.get("type"), keys.get("path")));
     (!provided).then(|| {
         [("type", "disk"), ("path", "/"), ("pool", pool)].map(|(key, value)| (key.to_owned(), value.to_owned())).into()
@@ -322,6 +338,22 @@ mod tests {
         assert_eq!((says("lan"), says("by-parent")), (["true", "true"], ["true", "true"]));
         assert_eq!(says("open"), ["false", "true"]);
         assert_eq!((says("inner"), says("other")), (["-", "-"], ["-", "-"]));
+    }
+
+    #[test]
+    fn what_the_file_says_of_the_projects_own_profile_needs_no_card_on_the_machine() {
+        let default = |devices: Devices| [("default", devices)];
+        let mut dhcp = machine();
+        dhcp.dhcp = true;
+        let open = nic([("security.mac_filtering", "false")]);
+        assert!(find(&of_one(dhcp.clone(), &default(open.clone())), "m").devices.is_empty());
+        let fixed = of_one(machine(), &default(open));
+        assert_eq!(find(&fixed, "m").devices["eth0"]["security.mac_filtering"], "false");
+        let none = default(named([("eth0", Config::new()), ("root", Config::new())]));
+        let without = of_one(machine(), &none);
+        assert_eq!((address(&without, "m").as_str(), find(&without, "m").devices.len()), ("DHCP", 1), "a root disk");
+        let own = of_one(with(nic([("network", "net-pro")])), &none);
+        assert_eq!(address(&own, "m"), "10.120.0.1");
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::subnets::gateway;
 use super::{HeldBridge, HeldVolume, Holds};
 use crate::firewall::fence::Table;
 use crate::firewall::readback::readback;
@@ -23,7 +22,7 @@ impl Holds {
             match (found.id.kind, ours) {
                 (Kind::Network, Some(marks)) => {
                     let domain = Some(marks.domain.clone()).filter(|domain| !domain.is_empty());
-                    let held = HeldBridge { domain, subnet: subnet(found) };
+                    let held = HeldBridge { domain, subnet: subnet(found), gateway: gateway(found) };
                     holds.bridges.insert(found.id.name.clone(), held);
                 }
                 (Kind::Network, None) => {
@@ -75,7 +74,7 @@ fn neighbours(live: &Live, infra: &str) -> Wall {
         let Some(marks) = found.marks.as_ref().filter(|marks| marks.infra != infra) else { continue };
         let bridge = &found.id.name;
         wall.bridges.insert(bridge.clone(), marks.domain.clone());
-        wall.gateways.extend(subnet(found).map(|subnet| (bridge.clone(), gateway(subnet))));
+        wall.gateways.extend(gateway(found).map(|gateway| (bridge.clone(), gateway)));
         if found.fields.get(&Key::Config("ipv4.nat".into())).is_some_and(|nat| nat == "false") {
             wall.offline.insert(bridge.clone());
         }
@@ -88,8 +87,16 @@ fn neighbours(live: &Live, infra: &str) -> Wall {
 }
 
 fn subnet(found: &Found) -> Option<Ipv4Net> {
-    let address = found.fields.get(&Key::Config("ipv4.address".into()))?;
-    address.parse::<Ipv4Net>().ok().map(|net| net.trunc())
+    address(found).map(|net| net.trunc())
+}
+
+/// The address that a bridge has itself.
+fn gateway(found: &Found) -> Option<Ipv4Addr> {
+    address(found).map(|net| net.addr())
+}
+
+fn address(found: &Found) -> Option<Ipv4Net> {
+    found.fields.get(&Key::Config("ipv4.address".into()))?.parse().ok()
 }
 
 /// The bridge and the static address of `eth0`.

@@ -48,14 +48,20 @@ pub(super) fn machines(
         .machines
         .keys()
         .zip(&cards)
-        .filter(|(name, card)| written.contains_key(name.as_str()) || wants_fixed(ground, card))
+        .filter(|(name, card)| written.contains_key(name.as_str()) || wants_fixed(ground, domain, name, card))
         .map(|(name, _)| Wish {
             machine: name,
             instance: ground.names.instance(name),
             written: written.get(name.as_str()).copied(),
         })
         .collect();
-    let place = Place { domain: &home.name, project: &home.project, bridge: &home.bridge, subnet: home.subnet };
+    let place = Place {
+        domain: &home.name,
+        project: &home.project,
+        bridge: &home.bridge,
+        subnet: home.subnet,
+        gateway: home.gateway,
+    };
     let given = addresses::assign(place, &wishes, ground.holds, problems);
     let all = domain.machines.iter().zip(&cards);
     let machines: Vec<desired::Machine> = all
@@ -67,10 +73,12 @@ pub(super) fn machines(
     machines
 }
 
-/// With zones every machine on its domain's bridge has a fixed address; with `base_subnet` only those that write one.
-fn wants_fixed(ground: Ground<'_>, card: &Card) -> bool {
+/// With zones every machine on its domain's bridge has a fixed address unless it says `dhcp`; with `base_subnet` only those
+/// that write one.
+fn wants_fixed(ground: Ground<'_>, domain: &Domain, name: &str, card: &Card) -> bool {
     let zones = matches!(ground.infra.global.addressing, model::Addressing::Zones { .. });
-    zones && *card != Card::Elsewhere
+    let dhcp = domain.machines.get(name).is_some_and(|machine| machine.dhcp);
+    zones && !dhcp && *card != Card::Elsewhere
 }
 
 fn machine(

@@ -65,6 +65,8 @@ pub(crate) struct HeldBridge {
     /// The domain that it was made for, from `user.anklume.domain`.
     pub(crate) domain: Option<String>,
     pub(crate) subnet: Option<Ipv4Net>,
+    /// Its own address.
+    pub(crate) gateway: Option<Ipv4Addr>,
 }
 
 /// What every part of this room looks at.
@@ -78,7 +80,7 @@ struct Ground<'a> {
 
 /// Settles every name, address and default. A domain that cannot get a network is left out, with its problem.
 pub(crate) fn resolve(infra: &Infra, facts: &Facts, holds: &Holds) -> (Desired, Vec<Problem>) {
-    let names = Names::new(infra.global.nesting_prefix, facts);
+    let names = Names::of(infra, facts);
     let ground = Ground { infra, names: &names, holds, facts };
     let mut problems = names::check(infra, &names);
     let subnets = subnets::assign(ground, &mut problems);
@@ -120,7 +122,8 @@ fn domain(
         ephemeral: written.ephemeral,
         internet: written.internet,
         subnet,
-        gateway: subnets::gateway(subnet),
+        gateway: subnets::gateway_of(written, subnet),
+        as_it_stands: written.bridge.address.is_some(),
         dhcp: subnets::dhcp(&ground.infra.global.addressing, subnet),
         limits: written.limits.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
         dns_zone: written.dns_zone.clone(),

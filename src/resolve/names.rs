@@ -19,13 +19,21 @@ const HASH_LENGTH: usize = 6;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Names {
     prefix: String,
+    /// Bridges that the file calls by their own names.
+    bridges: BTreeMap<String, String>,
 }
 
 impl Names {
     /// The names on this host: level 1 and deeper gives `001-` and so on, where the file wants a prefix at all.
     pub(crate) fn new(nesting_prefix: bool, facts: &Facts) -> Self {
         let level = facts.absolute_level.filter(|level| nesting_prefix && *level > 0);
-        Self { prefix: level.map(|level| format!("{level:03}-")).unwrap_or_default() }
+        Self { prefix: level.map(|level| format!("{level:03}-")).unwrap_or_default(), bridges: BTreeMap::new() }
+    }
+
+    /// The names of this infrastructure.
+    pub(crate) fn of(infra: &Infra, facts: &Facts) -> Self {
+        let named = infra.domains.iter().filter_map(|(name, domain)| Some((name.clone(), domain.bridge.name.clone()?)));
+        Self { bridges: named.collect(), ..Self::new(infra.global.nesting_prefix, facts) }
     }
 
     /// The Incus project of a domain.
@@ -33,8 +41,12 @@ impl Names {
         format!("{}{domain}", self.prefix)
     }
 
-    /// The bridge of a domain: `net-<domain>`, or a short name that always comes out the same.
+    /// The bridge of a domain: the one that the file names, else `net-<domain>`, or a short name that always comes out
+    /// the same.
     pub(crate) fn bridge(&self, domain: &str) -> String {
+        if let Some(written) = self.bridges.get(domain) {
+            return written.clone();
+        }
         let whole = format!("{}net-{domain}", self.prefix);
         if whole.len() <= BRIDGE_MAX { whole } else { shortened(&whole) }
     }
@@ -131,6 +143,7 @@ fn one_volume_twice(names: &Names, domain: &str, written: &Domain) -> Vec<Proble
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::infra::model::Bridge;
     use crate::resolve::sample::{domain, infra, machine};
     use proptest::prelude::*;
 
@@ -165,6 +178,15 @@ mod tests {
         assert_eq!(names.bridge("eleven-char"), "net-eleven-char");
         assert_eq!(names.bridge("twelve-chars"), "net-twel-rhzdco");
         assert_eq!(at_level(1).bridge("workstation"), "001-net-l557rx");
+    }
+
+    #[test]
+    fn a_bridge_that_the_file_names_is_called_so_on_every_level() {
+        let bridge = Bridge { name: Some("homebr0".into()), ..Bridge::default() };
+        let infra = infra([("home", Domain { bridge, ..domain([]) }), ("pro", domain([]))]);
+        let deep = Facts { absolute_level: Some(1), ..Facts::default() };
+        let names = Names::of(&infra, &deep);
+        assert_eq!((names.bridge("home"), names.bridge("pro")), ("homebr0".into(), "001-net-pro".into()));
     }
 
     #[test]

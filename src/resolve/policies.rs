@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use super::desired::Domain;
-use super::subnets::gateway;
 use super::{Ground, machine_path};
 use crate::firewall::wall::{End, Opening, Wall};
 use crate::infra::model::Policy;
@@ -48,7 +47,7 @@ fn add_neighbours(wall: &mut Wall, neighbours: &Wall) {
 fn gateways(ground: Ground<'_>, domains: &[Domain]) -> BTreeMap<String, Ipv4Addr> {
     let held = ground.holds.bridges.iter();
     let mut gateways: BTreeMap<String, Ipv4Addr> =
-        held.filter_map(|(bridge, held)| Some((bridge.clone(), gateway(held.subnet?)))).collect();
+        held.filter_map(|(bridge, held)| Some((bridge.clone(), held.gateway?))).collect();
     gateways.extend(domains.iter().map(|domain| (domain.bridge.clone(), domain.gateway)));
     gateways
 }
@@ -216,6 +215,7 @@ mod tests {
         let held = |domain: Option<&str>, net: &str| HeldBridge {
             domain: domain.map(Into::into),
             subnet: Some(net.parse().unwrap()),
+            gateway: Some(net.replace(".0/24", ".254").parse().unwrap()),
         };
         let holds = Holds {
             bridges: [

@@ -9,7 +9,7 @@ use super::desired::{Desired, Machine as Wanted};
 use super::{HeldBridge, HeldVolume, resolve};
 use crate::host::facts::Facts;
 use crate::infra::model::{
-    Addressing, AiAccess, AiProvider, CloudInit, Domain, FirewallMode, Global, GpuPolicy, Infra, Machine,
+    Addressing, AiAccess, AiProvider, Bridge, CloudInit, Domain, FirewallMode, Global, GpuPolicy, Infra, Machine,
     PersistentData, Policy, Profile, RunState, SharedVolume, TrustLevel, Volume,
 };
 use crate::infra::problem::{Level, Problem};
@@ -54,6 +54,7 @@ pub(crate) fn domain<'a>(machines: impl IntoIterator<Item = (&'a str, Machine)>)
         limits: IndexMap::new(),
         dns_zone: None,
         acl: Vec::new(),
+        bridge: Bridge::default(),
     }
 }
 
@@ -63,6 +64,7 @@ pub(crate) fn machine() -> Machine {
         vm: false,
         os_image: None,
         ip: None,
+        dhcp: false,
         host_part: None,
         ephemeral: None,
         instance_ephemeral: false,
@@ -153,7 +155,8 @@ pub(crate) fn sound_over(infra: &Infra, holds: &Holds) -> Desired {
 pub(crate) fn applied(desired: &Desired) -> Holds {
     let mut holds = Holds::default();
     for domain in &desired.domains {
-        let held = HeldBridge { domain: Some(domain.name.clone()), subnet: Some(domain.subnet) };
+        let (subnet, gateway) = (Some(domain.subnet), Some(domain.gateway));
+        let held = HeldBridge { domain: Some(domain.name.clone()), subnet, gateway };
         holds.bridges.insert(domain.bridge.clone(), held);
         for machine in &domain.machines {
             for volume in &machine.volumes {

@@ -45,8 +45,13 @@ fn offset(trust: TrustLevel) -> u8 {
     }
 }
 
-/// The gateway of a domain's network: always `.254`.
-pub(super) fn gateway(subnet: Ipv4Net) -> Ipv4Addr {
+/// The gateway of a domain: what the file says of its bridge, else `.254`.
+pub(super) fn gateway_of(domain: &Domain, subnet: Ipv4Net) -> Ipv4Addr {
+    domain.bridge.address.map_or_else(|| gateway(subnet), |written| written.addr())
+}
+
+/// The gateway of a network of the address plan: always `.254`.
+fn gateway(subnet: Ipv4Net) -> Ipv4Addr {
     host(subnet, 254)
 }
 
@@ -71,7 +76,9 @@ pub(super) fn assign(ground: Ground<'_>, problems: &mut Vec<Problem>) -> BTreeMa
     let domains: BTreeMap<&String, &Domain> = ground.infra.domains.iter().collect();
     let mut settled: BTreeMap<String, Ipv4Net> = BTreeMap::new();
     for (name, domain) in &domains {
-        if let Some(id) = domain.subnet_id {
+        if let Some(net) = domain.bridge.address {
+            settled.insert((*name).clone(), net.trunc());
+        } else if let Some(id) = domain.subnet_id {
             settled.insert((*name).clone(), Zone::of(addressing, domain.trust_level).network(id));
         }
     }
@@ -128,10 +135,24 @@ fn no_network_left(domain: &str, zone: Zone) -> Problem {
         .help("give it another `trust_level`, or take a domain that is not needed any more out of the file")
 }
 
+/// A network that the file writes out over one of the address plan.
+fn over_the_plan(ground: Ground<'_>, subnets: &BTreeMap<String, Ipv4Net>) -> Vec<Problem> {
+    let written =
+        super::enabled(ground.infra).filter_map(|(name, domain)| Some((name, domain.bridge.address?.trunc())));
+    let problem = |(name, net): (&String, Ipv4Net)| {
+        let of_plan = |other: &String| ground.infra.domains[other].bridge.address.is_none();
+        let (other, taken) = subnets.iter().find(|(other, taken)| of_plan(other) && overlap(net, **taken))?;
+        let message = format!("`{name}` takes {net}, and `{other}` is on {taken}");
+        let problem = Problem::error(domain_path(name).to("bridge").to("address"), message);
+        Some(problem.help(format!("give `{other}` another `subnet_id`")).also(domain_path(other), "the other one"))
+    };
+    written.filter_map(problem).collect()
+}
+
 /// Networks that would cut the host off from something: each an error that names the interface.
 pub(super) fn overlaps(ground: Ground<'_>, facts: &Facts, subnets: &BTreeMap<String, Ipv4Net>) -> Vec<Problem> {
     let others = others(ground, facts);
-    let mut problems = Vec::new();
+    let mut problems = over_the_plan(ground, subnets);
     for (name, domain) in super::enabled(ground.infra) {
         let Some(subnet) = subnets.get(name) else { continue };
         let mut named = BTreeSet::new();
@@ -221,8 +242,8 @@ pub(super) fn outside(ground: Ground<'_>, path: Path, ip: Ipv4Addr, domain: &str
 mod tests {
     use super::*;
     use crate::host::facts::HostNetwork;
-    use crate::infra::model::Infra;
-    use crate::resolve::sample::{applied, domain, infra, resolved, sound, sound_over, subnet};
+    use crate::infra::model::{Bridge, Infra};
+    use crate::resolve::sample::{applied, domain, infra, machine, resolved, sound, sound_over, subnet};
     use crate::resolve::{HeldBridge, Holds, resolve};
 
     fn trusted(trust_level: TrustLevel) -> Domain {
@@ -234,7 +255,7 @@ mod tests {
     }
 
     fn standing(bridge: &str, domain: &str, net: &str) -> Holds {
-        let held = HeldBridge { domain: Some(domain.into()), subnet: Some(net.parse().unwrap()) };
+        let held = HeldBridge { domain: Some(domain.into()), subnet: Some(net.parse().unwrap()), gateway: None };
         Holds { bridges: [(bridge.to_owned(), held)].into(), ..Holds::default() }
     }
 
@@ -327,6 +348,30 @@ mod tests {
         let desired = sound_over(&infra([("a", domain([])), ("pro", domain([]))]), &holds);
         assert_eq!(subnet(&desired, "pro"), "10.120.9.0/24");
         assert!(desired.wall.others.is_empty());
+    }
+
+    fn on_bridge(address: &str) -> Domain {
+        let bridge = Bridge { address: Some(address.parse().unwrap()), ..Bridge::default() };
+        Domain { bridge, ..domain([("dev", machine()), ("far", machine())]) }
+    }
+
+    #[test]
+    fn a_network_that_is_written_out_has_its_own_gateway_and_machines_around_it() {
+        let desired = sound(&infra([("pro", on_bridge("10.9.0.1/24")), ("small", on_bridge("10.9.1.2/29"))]));
+        let [pro, small] = desired.domains.as_slice() else { panic!("two domains") };
+        assert_eq!((pro.gateway.to_string(), subnet(&desired, "pro").as_str()), ("10.9.0.1".into(), "10.9.0.0/24"));
+        let addresses =
+            |home: &super::super::Domain| home.machines.iter().filter_map(|one| one.address).collect::<Vec<_>>();
+        assert_eq!(addresses(pro).iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.9.0.2", "10.9.0.3"]);
+        assert_eq!(addresses(small).iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.9.1.1", "10.9.1.3"]);
+    }
+
+    #[test]
+    fn a_network_that_is_written_out_over_one_of_the_plan_is_a_problem() {
+        let desired = sound(&infra([("a", domain([])), ("b", on_bridge("10.120.0.1/24"))]));
+        assert_eq!(subnet(&desired, "a"), "10.120.1.0/24", "what is free is taken around it");
+        let (_, problems) = resolved(&infra([("a", with_id(0)), ("b", on_bridge("10.120.0.1/16"))]));
+        assert_eq!(problems[0].message, "`b` takes 10.120.0.0/16, and `a` is on 10.120.0.0/24");
     }
 
     #[test]

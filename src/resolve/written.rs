@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use super::devices::{self, Card};
-use super::subnets::{gateway, host, outside};
+use super::subnets::{host, outside};
 use super::{Ground, desired, machine_path};
 use crate::infra::model::{Domain, Machine};
 use crate::infra::problem::{Path, Problem};
@@ -81,7 +81,7 @@ fn wrong(ground: Ground<'_>, home: &desired::Domain, written: &Written<'_>, othe
         // With `subnet_id` in the file the rules of the language have said it already.
         return (!(*is_ip && subnet_written)).then_some(problem);
     }
-    let reserved = [gateway(home.subnet), home.subnet.network(), home.subnet.broadcast()];
+    let reserved = [home.gateway, home.subnet.network(), home.subnet.broadcast()];
     if !is_ip && reserved.contains(address) {
         let message = format!("{address} is the gateway, the network or the broadcast address of `{}`", home.name);
         let range = format!("between {} and {}", host(home.subnet, 1), host(home.subnet, 99));

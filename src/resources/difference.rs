@@ -49,7 +49,8 @@ pub(crate) fn changes(wanted: &Wanted, found: &Found, resource: &dyn Resource, s
         let (before, after) = (value(&found.fields), value(&wanted.fields));
         // What stood there before anklume says nothing of the image it was made from.
         let untold = *key == Key::Image && before.is_none();
-        (before != after && !untold).then(|| Change {
+        let same = before == after || means_the_same(key, before.as_deref(), after.as_deref());
+        (!same && !untold).then(|| Change {
             key: key.clone(),
             before,
             after,
@@ -57,6 +58,17 @@ pub(crate) fn changes(wanted: &Wanted, found: &Found, resource: &dyn Resource, s
         })
     };
     keys.into_iter().filter_map(change).collect()
+}
+
+/// A filter that is off is the same as none, and a card that is not named gets the name of the device anyway: nothing is
+/// written, and no card is taken out and put in again, for that.
+fn means_the_same(key: &Key, before: Option<&str>, after: Option<&str>) -> bool {
+    let Key::Device(device, key) = key else { return false };
+    match (key.as_str(), before, after) {
+        ("security.mac_filtering" | "security.ipv4_filtering", None | Some("false"), None | Some("false")) => true,
+        ("name", None, Some(name)) => device == "eth0" && name == "eth0",
+        _ => false,
+    }
 }
 
 /// The marks that a thing is to carry when the changes in `held` are not made: a key that is not set now stays in the

@@ -270,6 +270,13 @@ pub(crate) fn needs_of(id: &Id, fields: &Fields) -> Vec<Id> {
     needs
 }
 
+/// The description of a domain, on its project and its bridge. None in the file says nothing of either: what somebody wrote
+/// there stays.
+pub(crate) fn described(text: &str) -> Fields {
+    let text = Some(text.to_owned()).filter(|text| !text.is_empty());
+    text.map(|text| (Key::Description, text)).into_iter().collect()
+}
+
 /// Config keys as fields.
 pub(crate) fn put_config(fields: &mut Fields, config: &BTreeMap<String, String>) {
     for (key, value) in config.iter().filter(|(_, value)| !value.is_empty()) {

@@ -163,11 +163,14 @@ fn wanted(domain: &Domain) -> Wanted {
         // Left out, Incus may pick a network with NAT.
         ("ipv6.address", "none".to_owned()),
     ];
+    // One that somebody made otherwise keeps what it has. Nothing leaves it, though, where the file says so.
+    let kept = |key: &str| domain.as_it_stands && (key != "ipv4.nat" || domain.internet) && key != "ipv4.address";
+    let config = config.into_iter().filter(|(key, _)| !kept(key));
     // Any name can be asked of the bridge's own DNS server, and what stands in a name leaves with the question that
     // the server asks the outside in its turn: without the internet it only knows the domain's own names.
     let own_names_only = (!domain.internet).then(|| ("raw.dnsmasq", "no-resolv".to_owned()));
-    let mut fields = Fields::from([(Key::Description, domain.description.clone())]);
-    let config = config.into_iter().chain(own_names_only);
+    let mut fields = super::described(&domain.description);
+    let config = config.chain(own_names_only);
     fields.extend(config.map(|(key, value)| (Key::Config(key.into()), value)));
     super::put_config(&mut fields, &acl::on_bridge(domain));
     fields.extend(domain.dns_zone.clone().map(|zone| (Key::Config(ZONE.into()), zone)));

@@ -256,7 +256,7 @@ impl<'a> Planner<'a> {
         let restarted = weigh::restarted(self.sides, wanted, changes);
         let calls = running::around(wanted, calls, &restarted, &self.released);
         let verb = match &found.marks {
-            None if wanted.comes_with_project => Verb::Create,
+            None if wanted.comes_with_project && is_blank(found) => Verb::Create,
             None => Verb::Adopt,
             Some(_) => Verb::Update,
         };
@@ -305,6 +305,11 @@ impl<'a> Planner<'a> {
 /// Stops a machine that is not to run, before anything else is done to it: what waits for a restart need not wait then.
 fn stop(wanted: &Wanted, found: &Found) -> Step {
     Step::new(Action { verb: Verb::Stop, calls: running::stop(found), ..action(wanted) }, Phase::Stop)
+}
+
+/// Has nobody put anything into it since Incus made it?
+fn is_blank(found: &Found) -> bool {
+    found.fields.keys().all(|key| *key == fields::Key::Description)
 }
 
 /// What all actions about a thing of the file have in common.

@@ -83,7 +83,7 @@ fn wanted(domain: &Domain, profile: &Profile) -> Wanted {
 }
 
 /// A new project's `default` profile is empty, and nothing can be launched with it: it gets a root disk and a NIC on
-/// the domain's bridge, with filters against forged addresses. What the domain says of its own `default` comes on top.
+/// the domain's bridge, with filters against forged addresses. What the domain says of its own `default` comes on top; an empty device there stands for none.
 fn default_profile(domain: &Domain) -> Profile {
     let device = |keys: &[(&str, &str)]| keys.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let mut devices: Devices = BTreeMap::from([
@@ -107,7 +107,16 @@ fn default_profile(domain: &Domain) -> Profile {
         devices: BTreeMap::new(),
     });
     for (name, keys) in own.devices {
-        devices.entry(name).or_default().extend(keys);
+        let device = devices.entry(name.clone()).or_default();
+        // Incus refuses `network` beside these.
+        if keys.contains_key("nictype") || keys.contains_key("parent") {
+            device.remove("network");
+        }
+        if keys.is_empty() {
+            devices.remove(&name);
+        } else {
+            device.extend(keys);
+        }
     }
     Profile { devices, ..own }
 }

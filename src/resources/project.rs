@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::fields::{self, Fields, Key, Marks};
+use super::fields::{self, Key, Marks};
 use super::{Found, Resource, Wanted, put_config};
 use crate::incus::call::Call;
 use crate::incus::edit::Edit;
@@ -41,7 +41,7 @@ impl Resource for Projects {
 
     fn wanted(&self, desired: &Desired) -> Vec<Wanted> {
         let wanted = desired.domains.iter().map(|domain| {
-            let mut fields = Fields::from([(Key::Description, domain.description.clone())]);
+            let mut fields = super::described(&domain.description);
             put_config(&mut fields, &domain.limits);
             Wanted {
                 id: Id::global(Kind::Project, &domain.project),

@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 
 use super::super::at::{At, quoted};
-use super::super::model::{AclRule, AiProvider, AiSanitize, Config, Domain, FilePortal, Profile, TrustLevel};
+use super::super::model::{AclRule, AiProvider, AiSanitize, Bridge, Config, Domain, FilePortal, Profile, TrustLevel};
 use super::super::node::Kind;
 use super::{machine, values};
 
@@ -22,6 +22,7 @@ const KEYS: &[&str] = &[
     "limits",
     "dns_zone",
     "acl",
+    "bridge",
 ];
 
 const TRUST_LEVELS: [(&str, TrustLevel); 5] = [
@@ -66,6 +67,7 @@ pub(super) fn domain(at: &At<'_>) -> Domain {
         internet: map.flag("internet", true),
         limits: map.get("limits").map(limits).unwrap_or_default(),
         dns_zone: map.text("dns_zone"),
+        bridge: map.get("bridge").map(bridge).unwrap_or_default(),
         acl: map.get("acl").map(|at| at.items().iter().map(acl_rule).collect()).unwrap_or_default(),
     }
 }
@@ -75,8 +77,13 @@ fn profile(at: &At<'_>) -> Profile {
     Profile {
         description: map.words("description"),
         config: map.get("config").map(values::config).unwrap_or_default(),
-        devices: map.get("devices").map(values::devices).unwrap_or_default(),
+        devices: map.get("devices").map(|devices| values::devices(devices, at.key() == "default")).unwrap_or_default(),
     }
+}
+
+fn bridge(at: &At<'_>) -> Bridge {
+    let map = at.fields(&["name", "address"]);
+    Bridge { name: map.text("name"), address: map.get("address").and_then(values::network) }
 }
 
 fn file_portal(at: &At<'_>) -> FilePortal {

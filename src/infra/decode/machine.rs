@@ -2,6 +2,7 @@
 
 use super::super::at::{At, Fields, quoted};
 use super::super::model::{CloudInit, Machine, PersistentData, RunState, Service, Volume};
+use super::super::node::Kind;
 use super::values;
 
 const KEYS: &[&str] = &[
@@ -41,14 +42,15 @@ pub(in crate::infra) fn machine(at: &At<'_>) -> Machine {
         description: map.words("description"),
         vm: map.get("type").and_then(|at| at.word(&[("lxc", false), ("vm", true)])).unwrap_or_default(),
         os_image: map.get("os_image").and_then(image),
-        ip: map.get("ip").and_then(values::ip),
+        ip: map.get("ip").filter(|at| !is_dhcp(at)).and_then(values::ip),
+        dhcp: map.get("ip").is_some_and(is_dhcp),
         host_part: None,
         ephemeral: map.get("ephemeral").and_then(At::boolean),
         instance_ephemeral: map.flag("instance_ephemeral", false),
         gpu: map.flag("gpu", false),
         profiles: map.get("profiles").map_or_else(|| vec!["default".to_owned()], At::texts),
         config: map.get("config").map(values::config).unwrap_or_default(),
-        devices: map.get("devices").map(values::devices).unwrap_or_default(),
+        devices: map.get("devices").map(|at| values::devices(at, false)).unwrap_or_default(),
         cloud_init: map.get("cloud_init").map(cloud_init).unwrap_or_default(),
         storage_volumes: map.each("storage_volumes", volume),
         persistent_data: map.each("persistent_data", persistent_data),
@@ -64,6 +66,11 @@ pub(in crate::infra) fn machine(at: &At<'_>) -> Machine {
         state_written: state.is_some(),
         health: map.text("health"),
     }
+}
+
+/// The word in the place of an address.
+fn is_dhcp(at: &At<'_>) -> bool {
+    matches!(&at.node.kind, Kind::Scalar { text, .. } if text == "dhcp")
 }
 
 /// An image: anything in one word.

@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
+
 use super::super::at::{At, quoted};
 use super::super::emit;
 use super::super::model::{Amount, Config, Devices};
@@ -52,11 +54,22 @@ pub(super) fn ip(at: &At<'_>) -> Option<Ipv4Addr> {
     if ip.is_none() {
         let help = match text.split_once('/') {
             Some((address, _)) if address.parse::<Ipv4Addr>().is_ok() => format!("write {address}, without the `/…`"),
-            _ => "write four numbers from 0 to 255, such as 10.120.0.5".to_owned(),
+            _ => "write four numbers from 0 to 255, such as 10.120.0.5, or `dhcp`".to_owned(),
         };
         at.error(format!("{} is not an IPv4 address", quoted(text)), help);
     }
     ip
+}
+
+/// An address with the length of its network: `10.5.0.1/24`.
+pub(super) fn network(at: &At<'_>) -> Option<Ipv4Net> {
+    let text = at.filled()?;
+    let network: Option<Ipv4Net> = text.parse().ok();
+    if network.is_none() {
+        let message = format!("{} is not an address with its network", quoted(text));
+        at.error(message, "write the bridge's own address and how long its network is: `10.5.0.1/24`");
+    }
+    network
 }
 
 /// Incus configuration: keys and values, each value as the text that was written.
@@ -84,10 +97,12 @@ fn config_value(at: &At<'_>) -> Option<String> {
     }
 }
 
-/// Incus devices, each with a type.
-pub(super) fn devices(at: &At<'_>) -> Devices {
+/// Incus devices, each with a type. In a project's own `default` profile an empty one stands for none: it has a card and
+/// a root disk unless the file says otherwise.
+pub(super) fn devices(at: &At<'_>, is_default: bool) -> Devices {
     let device = |pair: &At<'_>| {
-        if pair.node.get("type").is_none() && !pair.is_scalar() {
+        let is_none = is_default && matches!(&pair.node.kind, Kind::Map(entries) if entries.is_empty());
+        if pair.node.get("type").is_none() && !pair.is_scalar() && !is_none {
             pair.error(
                 format!("the device {} has no `type`", quoted(pair.key())),
                 "write `type: disk`, `nic`, `gpu`, `proxy`, `usb`, `unix-char` or another one of Incus's",

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
+
 use super::super::model::{Addressing, Domain, Infra, TrustLevel};
 use super::super::problem::{Path, Problem};
 use super::{Spot, domain_path, machines};
@@ -13,6 +15,8 @@ pub(super) fn check(infra: &Infra) -> Vec<Problem> {
         problems.extend(machines(infra).filter_map(|spot| address(infra, spot)));
     }
     problems.extend(subnet_ids(infra));
+    problems.extend(infra.domains.iter().flat_map(|(name, domain)| bridge(name, domain)));
+    problems.extend(bridges_over_each_other(infra));
     problems.extend(twice(infra));
     problems
 }
@@ -75,7 +79,7 @@ fn subnet_ids(infra: &Infra) -> Vec<Problem> {
                     seen.insert((zone, id), name);
                 }
             },
-            None if zone.is_none() => {
+            None if zone.is_none() && domain.bridge.address.is_none() => {
                 let message = format!("with `base_subnet`, `{name}` must have a `subnet_id`");
                 problems.push(Problem::error(path, message).help(free(infra, zone)));
             }
@@ -95,10 +99,55 @@ fn free(infra: &Infra, zone: Option<TrustLevel>) -> String {
     }
 }
 
+/// A bridge that is otherwise than anklume makes one: its name, and its address.
+fn bridge(name: &str, domain: &Domain) -> Vec<Problem> {
+    let path = domain_path(name).to("bridge");
+    let mut problems = Vec::new();
+    if let Some(bridge) = &domain.bridge.name {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if !((2..=15).contains(&bridge.len()) && bridge.chars().all(fits)) {
+            let problem = Problem::error(path.to("name"), format!("`{bridge}` cannot be the name of an interface"));
+            problems.push(problem.help("2 to 15 letters, digits, `-`, `_` and `.`"));
+        }
+    }
+    if let Some(net) = domain.bridge.address {
+        let path = path.to("address");
+        if !(8..=29).contains(&net.prefix_len()) || [net.network(), net.broadcast()].contains(&net.addr()) {
+            let problem = Problem::error(path.clone(), format!("{net} cannot be the address of a bridge"));
+            problems.push(problem.help("write its own address in a network of /8 to /29, such as `10.5.0.1/24`"));
+        }
+        if domain.subnet_id.is_some() {
+            let message = format!("`{name}` would have two networks");
+            let problem = Problem::error(path, message).also(domain_path(name).to("subnet_id"), "the other one");
+            problems.push(problem.help("keep one of them"));
+        }
+    }
+    problems
+}
+
+/// Networks that are written out and have addresses in common.
+fn bridges_over_each_other(infra: &Infra) -> Vec<Problem> {
+    let written = || infra.domains.iter().filter_map(|(name, domain)| Some((name, domain.bridge.address?)));
+    let mut problems = Vec::new();
+    for (at, (name, net)) in written().enumerate() {
+        let over = |other: &Ipv4Net| net.contains(&other.network()) || other.contains(&net.network());
+        if let Some((first, _)) = written().take(at).find(|(_, other)| over(other)) {
+            let path = domain_path(name).to("bridge").to("address");
+            let message = format!("`{name}` and `{first}` have addresses in common");
+            let first = domain_path(first).to("bridge").to("address");
+            problems.push(Problem::error(path, message).also(first, "the other one").help("one of them has to move"));
+        }
+    }
+    problems
+}
+
 /// A written address: in its domain's network, where the file says which, and a host's.
 fn address(infra: &Infra, spot: Spot<'_>) -> Option<Problem> {
     let Spot { domain_name, domain, .. } = spot;
     let ip = spot.machine.ip?;
+    if let Some(net) = domain.bridge.address {
+        return not_of_bridge(spot, ip, net);
+    }
     let [a, b, c, d] = ip.octets();
     let (first, second) = match infra.global.addressing {
         Addressing::Zones { base, step } => (10, zone(base, step, domain.trust_level)),
@@ -131,6 +180,19 @@ fn address(infra: &Infra, spot: Spot<'_>) -> Option<Problem> {
         _ => return None,
     };
     Some(Problem::error(path, format!("{ip} is {taken} of `{domain_name}`")).help(example))
+}
+
+/// The same in a network that is written out.
+fn not_of_bridge(spot: Spot<'_>, ip: Ipv4Addr, net: Ipv4Net) -> Option<Problem> {
+    let message = match ip {
+        _ if !net.contains(&ip) => format!("{ip} is not in the network of `{}`, {}", spot.domain_name, net.trunc()),
+        _ if ip == net.addr() => format!("{ip} is the gateway of `{}`", spot.domain_name),
+        _ if ip == net.network() || ip == net.broadcast() => format!("{ip} is no address of a machine in {net}"),
+        _ => return None,
+    };
+    let known = domain_path(spot.domain_name).to("bridge").to("address");
+    let problem = Problem::error(spot.path().to("ip"), message).also(known, "its network comes from here");
+    Some(problem.help("write another address of that network"))
 }
 
 fn twice(infra: &Infra) -> Vec<Problem> {

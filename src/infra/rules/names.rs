@@ -119,14 +119,6 @@ fn inner_names(infra: &Infra) -> Vec<Problem> {
         for (profile, written) in &domain.profiles {
             let path = domain_path(name).to("profiles").to(profile);
             problems.extend(inner(profile, "a profile name", 63, &path));
-            if profile == "default" {
-                let message = "the profile `default` of a domain is anklume's own";
-                problems.push(
-                    Problem::error(path.clone(), message)
-                        .at_key()
-                        .help("give it another name, and list it in `profiles`"),
-                );
-            }
             problems.extend(devices(&written.devices, &path));
         }
     }

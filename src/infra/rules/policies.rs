@@ -59,7 +59,7 @@ impl<'i> Check<'i> {
                     .help("give one of them another name"),
             ),
             (false, Some(spot)) => {
-                let fixed = matches!(self.infra.global.addressing, Addressing::Zones { .. })
+                let fixed = matches!(self.infra.global.addressing, Addressing::Zones { .. }) && !spot.machine.dhcp
                     || spot.machine.ip.is_some()
                     || spot.machine.host_part.is_some()
                     || spot.machine.devices.values().any(|device| device.contains_key("ipv4.address"));

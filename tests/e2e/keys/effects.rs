@@ -201,4 +201,6 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
         "domains.ai-tools.machines.trainer.storage_volumes.models.content_type",
         "volume default/001-trainer-models  (a raw disk of trainer)",
     ),
+    ("domains.home.bridge.name", "network homebr0"),
+    ("domains.home.bridge.address", "10.7.7.1/24, NAT"),
 ];
