@@ -58,7 +58,7 @@ fn indent(out: &mut String, depth: usize) {
     out.extend(std::iter::repeat_n("  ", depth));
 }
 
-fn scalar(out: &mut String, text: &str, plain: bool, depth: usize) {
+pub(super) fn scalar(out: &mut String, text: &str, plain: bool, depth: usize) {
     if plain && text.is_empty() {
         out.push('\n');
     } else if plain && !text.contains('\n') {
@@ -96,7 +96,7 @@ fn literal(out: &mut String, text: &str, depth: usize) {
     }
 }
 
-fn quote(out: &mut String, text: &str) {
+pub(super) fn quote(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
         match c {

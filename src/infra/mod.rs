@@ -19,6 +19,7 @@ pub(crate) mod model;
 pub(crate) mod near;
 mod node;
 pub(crate) mod older;
+pub(crate) mod page;
 pub(crate) mod problem;
 pub(crate) mod rewrite;
 mod rules;
@@ -75,6 +76,10 @@ pub(crate) fn project_name(path: Option<&Path>) -> Result<String, Failure> {
         // What is wrong with it is told with all that is wrong.
         None => Err(load(path).err().unwrap_or(Failure::Invalid { problems, sources: Box::new(sources) })),
     }
+/// The same from a text that is in no file yet.
+pub(crate) fn load_text(name: &str, content: String) -> Result<Loaded, Failure> {
+    let text = files::Text { role: files::Role::Whole, name: name.to_owned(), content, wrong: None };
+    load_texts(name.to_owned(), vec![text], Vec::new())
 }
 
 /// The same from text that was read.

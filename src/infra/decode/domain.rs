@@ -25,7 +25,7 @@ const KEYS: &[&str] = &[
     "bridge",
 ];
 
-const TRUST_LEVELS: [(&str, TrustLevel); 5] = [
+pub(in crate::infra) const TRUST_LEVELS: [(&str, TrustLevel); 5] = [
     ("admin", TrustLevel::Admin),
     ("trusted", TrustLevel::Trusted),
     ("semi-trusted", TrustLevel::SemiTrusted),
@@ -40,7 +40,7 @@ const AI_SANITIZE: [(&str, AiSanitize); 3] =
     [("true", AiSanitize::On), ("false", AiSanitize::Off), ("always", AiSanitize::Always)];
 
 /// Keys of `limits`, the Incus keys they stand for, and whether they are a size.
-const LIMITS: [(&str, &str, bool); 7] = [
+pub(in crate::infra) const LIMITS: [(&str, &str, bool); 7] = [
     ("instances", "limits.instances", false),
     ("containers", "limits.containers", false),
     ("virtual_machines", "limits.virtual-machines", false),

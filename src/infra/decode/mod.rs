@@ -1,6 +1,6 @@
 //! From the tree of a file to the typed model: types, known keys and defaults. What belongs together is in `rules/`.
 
-mod domain;
+pub(super) mod domain;
 mod global;
 pub(super) mod machine;
 mod policy;
