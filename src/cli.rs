@@ -6,6 +6,7 @@ mod flush;
 mod host;
 mod snap;
 mod upgrade;
+mod import;
 
 use std::path::PathBuf;
 
@@ -20,6 +21,7 @@ pub(crate) use flush::FlushArgs;
 pub(crate) use host::{BootstrapArgs, HostDoctorArgs, InitArgs};
 pub(crate) use snap::{Consent, RollbackArgs, SnapCommand, SnapCreateArgs, SnapPruneArgs, SnapRestoreArgs};
 pub(crate) use upgrade::{FilesArgs, GuestsArgs, RebuildArgs, UpgradeArgs, UpgradeStep};
+pub(crate) use import::ImportArgs;
 
 /// Compartments on a Linux host: isolated domains of Incus containers and virtual machines, declared in one file.
 #[derive(Debug, Parser)]
@@ -100,6 +102,8 @@ pub(crate) enum Command {
     Rollback(RollbackArgs),
     /// Bring images, the packages in machines, and files up to date, step by step
     Upgrade(UpgradeArgs),
+    /// Write the file that says what stands on this host, made by anklume or by hand
+    Import(ImportArgs),
     /// The images that machines are made from: one cache for all domains
     #[command(subcommand)]
     Image(ImageCommand),

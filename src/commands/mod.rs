@@ -13,6 +13,7 @@ pub(crate) mod flush;
 pub(crate) mod image;
 pub(crate) mod init;
 pub(crate) mod inventory;
+pub(crate) mod import;
 pub(crate) mod lock;
 mod named;
 pub(crate) mod plan;
@@ -84,6 +85,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<ExitCode> {
         Command::Snap(command) => snap::run(global, command, ui).await,
         Command::Rollback(args) => rollback::run(global, &args, ui).await,
         Command::Upgrade(args) => upgrade::run(global, args, ui).await,
+        Command::Import(args) => import::run(global, &args, ui).await,
         Command::Image(command) => image::run(global, command, ui).await,
         Command::Sync(args) => sync::run(global, &args, ui).await,
         Command::Inventory(args) => inventory::run(global, &args, ui).await,

@@ -33,9 +33,10 @@ mod yaml;
 
 use std::path::Path;
 
-pub(crate) use decode::bytes;
+pub(crate) use decode::{bytes, is_limit};
 pub(crate) use draw::draw;
 pub(crate) use rules::{duration, host_rules};
+pub(crate) use rules::{host_rules, is_schedule};
 pub(crate) use source::Sources;
 
 use model::Infra;

@@ -10,3 +10,6 @@ pub(crate) mod sets;
 pub(crate) mod snapshot;
 pub(crate) mod under_way;
 pub(crate) mod upgrade;
+//! What is done to a host over its life, beside making it as the file says.
+
+pub(crate) mod import;

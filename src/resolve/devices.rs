@@ -36,7 +36,11 @@ pub(super) fn card(ground: Ground<'_>, domain: &Domain, machine: &Machine, bridg
             Card::OnBridge { written, .. } => Card::OnBridge { written, on_instance: false },
             Card::Elsewhere => Card::Elsewhere,
         },
-        Some((_, Some(of_profile))) => card_of(ground, of_profile, bridge),
+        Some((_, Some(of_profile))) => match card_of(ground, of_profile, bridge) {
+            // Asked for by name, an address from DHCP takes nothing that is only on the machine.
+            Card::OnBridge { written, .. } if machine.dhcp => Card::OnBridge { written, on_instance: false },
+            card => card,
+        },
         Some((_, None)) => Card::OnBridge { written: Config::new(), on_instance: false },
         None if has_card(domain, machine) || gives_none(domain, machine, "eth0") => Card::Elsewhere,
         None => Card::OnBridge { written: Config::new(), on_instance: true },
@@ -73,7 +77,7 @@ fn has_card(domain: &Domain, machine: &Machine) -> bool {
 
 /// A card on the domain's bridge, whole: an instance's device replaces the profile's one of its name altogether.
 /// What the file says itself wins.
-pub(super) fn eth0(written: &Config, bridge: &str, address: Option<Ipv4Addr>) -> Config {
+pub(crate) fn eth0(written: &Config, bridge: &str, address: Option<Ipv4Addr>) -> Config {
     let mut card = written.clone();
     let mut fill = |key: &str, value: &str| {
         card.entry(key.to_owned()).or_insert_with(|| value.to_owned());

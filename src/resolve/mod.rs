@@ -29,6 +29,7 @@ use crate::host::facts::Facts;
 use crate::infra::model::{self, Infra};
 use crate::infra::problem::{Path, Problem};
 use desired::{Desired, Domain};
+pub(crate) use devices::eth0 as filled_card;
 use names::Names;
 
 /// What Incus already holds and therefore does not move; the default is an empty host, as with `--offline`.

@@ -19,7 +19,7 @@ use crate::resolve::desired::{Config, Desired, Domain};
 pub(crate) struct Acls;
 
 /// The key of a bridge that names its ACLs.
-pub(super) const KEY: &str = "security.acls";
+pub(crate) const KEY: &str = "security.acls";
 
 /// What lists them all.
 pub(crate) const LISTING: &str = "/1.0/network-acls?recursion=1&project=default";
@@ -90,7 +90,7 @@ pub(super) fn on_bridge(domain: &Domain) -> Config {
 
 /// What becomes of a packet that no rule of this direction names. Incus looks at `drop` and `reject` before `allow`,
 /// wherever they stand: so a rule that allows means that the rest is refused, and without one only what is named is.
-fn rest(rules: &[AclRule], direction: &str) -> &'static str {
+pub(crate) fn rest(rules: &[AclRule], direction: &str) -> &'static str {
     let allows = rules.iter().any(|rule| rule.direction == direction && rule.action == "allow");
     if allows { "reject" } else { "allow" }
 }

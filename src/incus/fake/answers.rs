@@ -12,6 +12,7 @@ use super::{Answer, images, keys, nft, volumes};
 pub(super) fn answer(state: &State, words: &Words<'_>, body: Option<&Value>) -> Option<Answer> {
     match (words.program, words.plain.as_slice()) {
         ("incus", ["query", path]) => Some(query(state, path).map(|value| value.to_string().into_bytes())),
+        ("incus", ["remote", "list"]) => Some(Ok(b"{\"images\": {\"Addr\": \"https://images.test\"}}".to_vec())),
         ("incus", ["image", "info", image]) => Some(images::info(image, words.has("--vm"))),
         ("nft", ["list", "ruleset", "inet"]) => Some(Ok(nft::listing(state).to_string().into_bytes())),
         ("nft", ["-"]) if words.has("-c") => Some(nft::check(state, body).map(|()| Vec::new())),

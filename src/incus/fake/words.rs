@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use crate::incus::call::Call;
 
 /// Options that are followed by a value.
-const WITH_VALUE: [&str; 7] = ["--project", "--timeout", "--alias", "--target-project", "--mode", "--uid", "--gid"];
+const WITH_VALUE: [&str; 8] =
+    ["--project", "--timeout", "--alias", "--target-project", "--mode", "--uid", "--gid", "--format"];
 
 #[derive(Debug)]
 pub(super) struct Words<'a> {

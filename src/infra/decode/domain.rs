@@ -104,6 +104,14 @@ fn limits(at: &At<'_>) -> Config {
     limits
 }
 
+/// Is this a limit of a project that the file has a word for, and one that it can say?
+pub(crate) fn is_limit(key: &str, value: &str) -> bool {
+    LIMITS.iter().any(|(_, incus, is_size)| {
+        let number = || value.parse::<u32>().is_ok_and(|number| number.to_string() == value);
+        *incus == key && if *is_size { values::bytes(value).is_some() } else { number() }
+    })
+}
+
 fn size(at: &At<'_>) -> Option<String> {
     let text = at.filled()?;
     if values::bytes(text).is_none() {

@@ -8,6 +8,7 @@ mod policy;
 mod tests;
 mod values;
 
+pub(crate) use domain::is_limit;
 pub(crate) use values::bytes;
 
 use indexmap::IndexMap;

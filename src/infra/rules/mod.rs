@@ -80,6 +80,11 @@ fn machines(infra: &Infra) -> impl Iterator<Item = Spot<'_>> {
     })
 }
 
+/// Is this a schedule that the file may have?
+pub(crate) fn is_schedule(text: &str) -> bool {
+    cron::schedule(text).is_ok()
+}
+
 /// What Incus takes for true.
 pub(super) fn is_true(value: &str) -> bool {
     matches!(value.to_lowercase().as_str(), "true" | "1" | "yes" | "on")

@@ -3,6 +3,7 @@
 mod crash;
 mod flushing;
 mod hands;
+mod importing;
 mod part;
 mod plot;
 mod replacing;

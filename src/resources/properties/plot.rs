@@ -326,6 +326,8 @@ impl Plot {
         let disk = plot.disk.map(|path| keys([("type", "disk"), ("source", "/usr/share"), ("path", path)]));
         devices.extend(disk.map(|disk| ("data".to_owned(), disk)));
         let has_address = matches!(plot.card, CardPlot::OfDomain | CardPlot::Limited | CardPlot::ByParent);
+        // What is gone when it stops cannot be told to be stopped.
+        let state = plot.state.filter(|state| !(plot.instance_ephemeral && *state == RunState::Stopped));
         let mut written = Machine {
             vm: plot.vm,
             host_part: plot.part.filter(|_| has_address),
@@ -335,8 +337,8 @@ impl Plot {
             profiles,
             config,
             devices,
-            state: plot.state.unwrap_or(RunState::Running),
-            state_written: plot.state.is_some(),
+            state: state.unwrap_or(RunState::Running),
+            state_written: state.is_some(),
             ..machine()
         };
         plot.store.fill(&mut written);

@@ -15,6 +15,7 @@ use crate::incus::live::Live;
 use crate::incus::server::Server;
 use crate::infra::model::Infra;
 use crate::infra::problem::{Level, Problem};
+use crate::lifecycle::import::{Asked, Images, Imported, Scene, import};
 use crate::plan::{Action, Kind, Plan};
 use crate::resolve::desired::Desired;
 use crate::resolve::{Holds, resolve};
@@ -57,6 +58,14 @@ impl World {
         let (desired, problems) = resolve(infra, &Facts::default(), &Holds::of(&live, &infra.project_name));
         let errors: Vec<Problem> = problems.into_iter().filter(|problem| problem.level == Level::Error).collect();
         if errors.is_empty() { Ok((desired, live)) } else { Err(Refusal::Problems(errors)) }
+    }
+
+    /// What `anklume import` says of this host.
+    pub(super) fn imported(&self, asked: &Asked) -> Imported {
+        let (live, images) = (self.read(), wait(Images::read(&*self.fake)).unwrap());
+        let is_dir = |path: &str| live.directories.contains(path);
+        let scene = Scene { live: &live, facts: &Facts::default(), images: &images, is_dir: &is_dir };
+        import(&scene, asked).map_err(|error| error.to_string()).unwrap()
     }
 
     pub(super) fn plan(&self, infra: &Infra, options: &Options) -> Result<Plan, Refusal> {

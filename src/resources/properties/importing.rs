@@ -1,0 +1,69 @@
+//! What is imported from a host says what stands on it: applied, it changes nothing but marks.
+
+use proptest::prelude::*;
+
+use super::plot::a_plot;
+use super::world::{World, failures, told};
+use super::{applied, config};
+use crate::incus::fake::State;
+use crate::infra;
+use crate::infra::model::Infra;
+use crate::lifecycle::import::Asked;
+use crate::plan::{Action, Verb};
+use crate::resources::planner::Options;
+
+/// The infrastructure that the imported file says.
+fn read(text: &str) -> Result<Infra, TestCaseError> {
+    infra::load_text("infra.yml", text.to_owned())
+        .map(|loaded| loaded.infra)
+        .map_err(|failure| TestCaseError::fail(format!("{failure:?}\n{text}")))
+}
+
+/// Takes away everything that anklume wrote on things, as if they were made by hand.
+fn strip(state: &mut State) {
+    let State { projects, networks, acls, zones, records, profiles, instances, volumes, .. } = state;
+    let objects = projects.values_mut().chain(networks.values_mut()).chain(acls.values_mut()).chain(zones.values_mut());
+    let objects = objects.chain(records.values_mut()).chain(profiles.values_mut());
+    let instances = instances.values_mut().map(|instance| &mut instance.object);
+    let volumes = volumes.values_mut().map(|volume| &mut volume.object);
+    for object in objects.chain(instances).chain(volumes) {
+        object.config.retain(|key, _| !key.starts_with("user.anklume."));
+    }
+}
+
+/// Does it only set marks?
+fn only_marks(action: &Action) -> bool {
+    let fields = action.fields.iter().all(|field| field.key.starts_with("user.anklume."));
+    action.id.kind.is_isolation() || (action.verb == Verb::Adopt && fields)
+}
+
+proptest! {
+    #![proptest_config(config(60))]
+
+    #[test]
+    fn what_was_applied_is_imported_and_nothing_differs(plot in a_plot()) {
+        let world = World::new();
+        applied(&world, &plot, &Options::default())?;
+        let imported = world.imported(&Asked::default());
+        prop_assert_eq!(&imported.left, &Vec::<String>::new(), "{}", imported.text);
+        let plan = world.plan(&read(&imported.text)?, &Options::default()).unwrap();
+        prop_assert!(plan.is_empty() && plan.held.is_empty(), "{}\n{}", imported.text, told(&plan));
+        prop_assert_eq!(&world.imported(&Asked::default()).text, &imported.text);
+    }
+
+    #[test]
+    fn what_has_no_marks_is_taken_over_and_nothing_else_is_changed(plot in a_plot()) {
+        let world = World::new();
+        applied(&world, &plot, &Options::default())?;
+        strip(&mut world.fake.state());
+        let imported = world.imported(&Asked::default());
+        prop_assert_eq!(&imported.left, &Vec::<String>::new(), "{}", imported.text);
+        let file = read(&imported.text)?;
+        let plan = world.plan(&file, &Options::default()).unwrap();
+        prop_assert!(plan.actions.iter().all(only_marks) && plan.held.is_empty(), "{}\n{}", imported.text, told(&plan));
+        let report = world.apply(&plan);
+        prop_assert_eq!(failures(&plan, &report), Vec::<String>::new());
+        let again = world.plan(&file, &Options::default()).unwrap();
+        prop_assert!(again.is_empty(), "{}\n{}", imported.text, told(&again));
+    }
+}
