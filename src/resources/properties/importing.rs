@@ -13,7 +13,7 @@ use crate::plan::{Action, Verb};
 use crate::resources::planner::Options;
 
 /// The infrastructure that the imported file says.
-fn read(text: &str) -> Result<Infra, TestCaseError> {
+pub(super) fn read(text: &str) -> Result<Infra, TestCaseError> {
     infra::load_text("infra.yml", text.to_owned())
         .map(|loaded| loaded.infra)
         .map_err(|failure| TestCaseError::fail(format!("{failure:?}\n{text}")))
@@ -37,6 +37,27 @@ fn only_marks(action: &Action) -> bool {
     action.id.kind.is_isolation() || (action.verb == Verb::Adopt && fields)
 }
 
+/// Applies the file: that only sets marks, and nothing is left to do.
+pub(super) fn taken_over(world: &World, text: &str) -> Result<(), TestCaseError> {
+    let file = read(text)?;
+    let plan = world.plan(&file, &Options::default());
+    let plan = plan.map_err(|refusal| TestCaseError::fail(format!("{refusal:?}\n{text}")))?;
+    prop_assert!(plan.actions.iter().all(only_marks) && plan.held.is_empty(), "{text}\n{}", told(&plan));
+    let before = world.fake.state().clone();
+    let report = world.apply(&plan);
+    prop_assert_eq!(failures(&plan, &report), Vec::<String>::new());
+    let again = world.plan(&file, &Options::default()).unwrap();
+    prop_assert!(again.is_empty(), "{text}\n{}", told(&again));
+    let (mut before, mut after) = (before, world.fake.state().clone());
+    for state in [&mut before, &mut after] {
+        strip(state);
+        (state.tables, state.log) = Default::default();
+        state.instances.values_mut().for_each(|instance| instance.files.clear());
+    }
+    prop_assert_eq!(before, after);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(config(60))]
 
@@ -58,12 +79,6 @@ proptest! {
         strip(&mut world.fake.state());
         let imported = world.imported(&Asked::default());
         prop_assert_eq!(&imported.left, &Vec::<String>::new(), "{}", imported.text);
-        let file = read(&imported.text)?;
-        let plan = world.plan(&file, &Options::default()).unwrap();
-        prop_assert!(plan.actions.iter().all(only_marks) && plan.held.is_empty(), "{}\n{}", imported.text, told(&plan));
-        let report = world.apply(&plan);
-        prop_assert_eq!(failures(&plan, &report), Vec::<String>::new());
-        let again = world.plan(&file, &Options::default()).unwrap();
-        prop_assert!(again.is_empty(), "{}\n{}", imported.text, told(&again));
+        taken_over(&world, &imported.text)?;
     }
 }

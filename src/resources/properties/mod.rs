@@ -2,6 +2,7 @@
 
 mod crash;
 mod flushing;
+mod handmade;
 mod hands;
 mod importing;
 mod part;
