@@ -256,7 +256,7 @@ impl<'a> Planner<'a> {
         let restarted = weigh::restarted(self.sides, wanted, changes);
         let calls = running::around(wanted, calls, &restarted, &self.released);
         let verb = match &found.marks {
-            None if wanted.comes_with_project && is_blank(found) => Verb::Create,
+            None if wanted.comes_with_project && is_blank(found) && !changes.is_empty() => Verb::Create,
             None => Verb::Adopt,
             Some(_) => Verb::Update,
         };

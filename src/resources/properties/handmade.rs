@@ -166,7 +166,8 @@ impl CardPlot {
 /// Makes a project, as far as anklume can take it over.
 fn make(state: &mut State, number: usize, plot: &ProjectPlot) {
     let project = PROJECTS[number];
-    let bridge = match plot.bridge.name {
+    // One that nothing is on is nobody's.
+    let bridge = match plot.bridge.name.filter(|_| plot.default.card.is_some()) {
         Some(start) => format!("{start}{number}"),
         None => Names::default().bridge(project),
     };
