@@ -126,7 +126,8 @@ fn is_word(entry: &Entry) -> bool {
 fn on_line(value: &Value, inside: bool) -> Option<String> {
     let bare = |entry: &Entry| entry.notes.is_empty() && !entry.off;
     match value {
-        Value::Text(text) if text.contains('\n') && !inside => None,
+        // An empty line at its end would be taken for one between two entries.
+        Value::Text(text) if text.contains('\n') && !inside && !text.ends_with("\n\n") => None,
         Value::Text(text) => Some(scalar(text, inside)),
         Value::List(items, style) | Value::Map(items, style) => {
             let most = match style {

@@ -48,7 +48,10 @@ pub(super) fn verdict(scene: &Scene<'_>, text: &str, meant: &Infra) -> Verdict {
             return Verdict { blames: of_problems(&problems), ..Verdict::default() };
         }
     };
-    debug_assert_eq!(loaded.infra, *meant, "the page says what is meant");
+    let unlike = unlike(&loaded.infra, meant);
+    if !unlike.is_empty() {
+        return Verdict { blames: unlike, ..Verdict::default() };
+    }
     let mut problems = infra::host_rules(&loaded.infra, scene.facts);
     let (desired, more) =
         resolve::resolve(&loaded.infra, scene.facts, &Holds::of(scene.live, &loaded.infra.project_name));
@@ -70,6 +73,28 @@ pub(super) fn verdict(scene: &Scene<'_>, text: &str, meant: &Infra) -> Verdict {
             Verdict { blames: conflicts.into_iter().map(blame).collect(), ..Verdict::default() }
         }
     }
+}
+
+/// What is read otherwise than it was meant: better left out than wrong.
+fn unlike(read: &Infra, meant: &Infra) -> Vec<Blame> {
+    let mut blames = Vec::new();
+    for (name, domain) in &meant.domains {
+        let found = read.domains.get(name);
+        let same =
+            |machine: &str| found.is_some_and(|found| found.machines.get(machine) == domain.machines.get(machine));
+        let unlike = domain.machines.keys().filter(|machine| !same(machine));
+        let machines: Vec<Whose> = unlike.map(|machine| Whose::Machine(name.clone(), machine.clone())).collect();
+        if machines.is_empty() && found != Some(domain) {
+            blames.push(Whose::Domain(name.clone()));
+        }
+        blames.extend(machines);
+    }
+    if blames.is_empty() && read != meant {
+        blames.push(Whose::Nobody);
+    }
+    let blame =
+        |whose| Blame { whose, why: "it has values that cannot be written so that they are read the same".into() };
+    blames.into_iter().map(blame).collect()
 }
 
 fn of_problems(problems: &[Problem]) -> Vec<Blame> {
