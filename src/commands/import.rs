@@ -67,7 +67,11 @@ async fn write(path: &Path, text: &str) -> Result<()> {
 fn say(imported: &Imported, path: Option<&Path>, ui: Ui) {
     let count = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     let (domains, machines) = (count(imported.domains, "domain"), count(imported.machines, "machine"));
-    ui.say(format!("{domains}, {machines}; {} to be taken over, nothing else is changed", imported.adopted));
+    let marks = match imported.adopted {
+        0 => "all of it carries anklume's marks".to_owned(),
+        some => format!("{some} things get anklume's marks, and nothing else is changed"),
+    };
+    ui.say(format!("{domains}, {machines}; {marks}"));
     if imported.loads {
         ui.say("`anklume apply` also loads the table: between these domains passes what `network_policies` says, nothing else");
     }

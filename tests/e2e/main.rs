@@ -23,6 +23,7 @@ mod gpus;
 mod harness;
 mod held;
 mod images;
+mod import;
 mod interrupted;
 mod keys;
 mod leaks;
