@@ -4,9 +4,9 @@ mod ansible;
 mod firewall;
 mod flush;
 mod host;
+mod import;
 mod snap;
 mod upgrade;
-mod import;
 
 use std::path::PathBuf;
 
@@ -19,9 +19,9 @@ pub(crate) use firewall::{
 };
 pub(crate) use flush::FlushArgs;
 pub(crate) use host::{BootstrapArgs, HostDoctorArgs, InitArgs};
+pub(crate) use import::ImportArgs;
 pub(crate) use snap::{Consent, RollbackArgs, SnapCommand, SnapCreateArgs, SnapPruneArgs, SnapRestoreArgs};
 pub(crate) use upgrade::{FilesArgs, GuestsArgs, RebuildArgs, UpgradeArgs, UpgradeStep};
-pub(crate) use import::ImportArgs;
 
 /// Compartments on a Linux host: isolated domains of Incus containers and virtual machines, declared in one file.
 #[derive(Debug, Parser)]

@@ -35,8 +35,7 @@ use std::path::Path;
 
 pub(crate) use decode::{bytes, is_limit};
 pub(crate) use draw::draw;
-pub(crate) use rules::{duration, host_rules};
-pub(crate) use rules::{host_rules, is_schedule};
+pub(crate) use rules::{duration, host_rules, is_schedule};
 pub(crate) use source::Sources;
 
 use model::Infra;
@@ -77,6 +76,8 @@ pub(crate) fn project_name(path: Option<&Path>) -> Result<String, Failure> {
         // What is wrong with it is told with all that is wrong.
         None => Err(load(path).err().unwrap_or(Failure::Invalid { problems, sources: Box::new(sources) })),
     }
+}
+
 /// The same from a text that is in no file yet.
 pub(crate) fn load_text(name: &str, content: String) -> Result<Loaded, Failure> {
     let text = files::Text { role: files::Role::Whole, name: name.to_owned(), content, wrong: None };

@@ -8,9 +8,6 @@ use serde_json::json;
 
 use crate::harness::{Bed, edited, wait_for, with_programs};
 
-/// 1 to 32, but for what a later version brings.
-const LATER: [u32; 2] = [15, 29];
-
 #[test]
 fn every_row_of_what_is_covered_has_its_test() {
     let listed = Command::new(std::env::current_exe().unwrap()).args(["--list", "--format", "terse"]).output().unwrap();

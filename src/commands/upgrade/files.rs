@@ -60,16 +60,14 @@ fn infrastructure(global: &Global, args: &FilesArgs, ui: Ui) -> Result<bool> {
 fn with_addressing(older: Older, global: &Global, ui: Ui) -> Older {
     let Some(place) = older.loaded.older_addressing() else { return older };
     let edited = older.loaded.with_addressing();
-    match edited.filter(|edited| means_the_same(&older.loaded, &edited.loaded, global)) {
-        Some(edited) => older.then(edited),
-        None => {
-            ui.say(format!(
-                "{place}: `base_subnet` is the older way to address, and goes on to work. It stays as it is: with \
-                 `addressing`, networks or machines would get other addresses"
-            ));
-            older
-        }
+    if let Some(edited) = edited.filter(|edited| means_the_same(&older.loaded, &edited.loaded, global)) {
+        return older.then(edited);
     }
+    ui.say(format!(
+        "{place}: `base_subnet` is the older way to address, and goes on to work. It stays as it is: with `addressing`, \
+         networks or machines would get other addresses"
+    ));
+    older
 }
 
 fn means_the_same(one: &Loaded, other: &Loaded, global: &Global) -> bool {

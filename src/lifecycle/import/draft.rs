@@ -156,8 +156,8 @@ impl Draft {
                 }
             }
         }
-        let (shares, more) = stores::shares(scene, &self.counting(), shared);
-        self.infra.shared_volumes = shares;
+        let (volumes, more) = stores::shares(scene, &self.counting(), shared);
+        self.infra.shared_volumes = volumes;
         for (name, one) in back.into_iter().chain(more) {
             let machine = self.infra.domains.get_mut(&one.domain).and_then(|home| home.machines.get_mut(&one.machine));
             if let Some(machine) = machine {

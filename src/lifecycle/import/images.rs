@@ -7,9 +7,8 @@ use serde_json::Value;
 use crate::incus::call::Call;
 use crate::incus::door::{CallError, Host, json};
 use crate::plan::Id;
-use crate::resources::Resource;
 use crate::resources::fields::mark;
-use crate::resources::instance::Instances;
+use crate::resources::instance;
 
 /// The images of this host, and what its instances say of theirs.
 #[derive(Debug, Clone, Default)]
@@ -42,7 +41,7 @@ impl Images {
     pub(crate) async fn read(host: &impl Host) -> Result<Self, CallError> {
         let (images, instances, remotes) = (
             Call::query("/1.0/images?recursion=1&project=default"),
-            Call::query(Instances.listing()),
+            Call::query(instance::LISTING),
             Call::incus(["remote", "list", "--format", "json"]),
         );
         let (images, instances, remotes) =
