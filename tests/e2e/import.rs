@@ -130,7 +130,7 @@ fn what_an_example_makes_is_imported_and_its_plan_is_empty() {
 
 /// Projects as people make them: with a bridge that is called as anklume calls one, with one of their own, on one that is
 /// shared, and without any.
-const BY_HAND: &str = r##"
+const BY_HAND: &str = r#"
 launch() { incus launch images:alpine/3.20 "$@" </dev/null; }
 incus network create net-shop ipv4.address=10.120.7.254/24 ipv4.nat=true ipv6.address=none \
     ipv4.dhcp.ranges=10.120.7.100-10.120.7.199 </dev/null
@@ -160,7 +160,7 @@ launch go --project games -n gamebr0 -s default -d eth0,ipv4.address=10.77.3.9 -
 incus project create shared </dev/null
 launch guest --project shared -n mybr0 -s default
 incus project create Odd_Name </dev/null
-"##;
+"#;
 
 #[test]
 fn coverage_30_what_was_made_by_hand_is_taken_over_and_nothing_else_is_changed() {

@@ -44,6 +44,7 @@ impl Entry {
 
 impl Value {
     /// A text, a number, a word.
+    #[expect(clippy::needless_pass_by_value, reason = "numbers and references come in alike")]
     pub(super) fn text(text: impl ToString) -> Self {
         Self::Text(text.to_string())
     }
@@ -58,7 +59,9 @@ impl Value {
 /// The entries of the file itself.
 pub(super) fn page(entries: &[Entry]) -> String {
     let mut out = String::new();
-    entries.iter().for_each(|entry| put(&mut out, entry, 0, false));
+    for entry in entries {
+        put(&mut out, entry, 0, false);
+    }
     out
 }
 
@@ -101,17 +104,23 @@ fn pair(entry: &Entry, depth: usize, is_item: bool) -> String {
         }
         Value::List(items, _) => {
             let mut out = format!("{head}\n");
-            items.iter().for_each(|item| put(&mut out, item, depth + 1, true));
+            for item in items {
+                put(&mut out, item, depth + 1, true);
+            }
             out
         }
         Value::Map(entries, _) if is_item => {
             let mut block = String::new();
-            entries.iter().for_each(|entry| put(&mut block, entry, depth + 1, false));
+            for entry in entries {
+                put(&mut block, entry, depth + 1, false);
+            }
             format!("{head} {}", block.trim_start_matches(' '))
         }
         Value::Map(entries, _) => {
             let mut out = format!("{head}\n");
-            entries.iter().for_each(|entry| put(&mut out, entry, depth + 1, false));
+            for entry in entries {
+                put(&mut out, entry, depth + 1, false);
+            }
             out
         }
     }

@@ -281,7 +281,7 @@ fn profile(setting: &Setting<'_>, place: &Place<'_, '_>, found: &Found) -> Profi
     Profile {
         description: thing.description.clone(),
         config: stores::without_notes(&thing.config),
-        devices: devices(said),
+        devices: devices(&said),
     }
 }
 
@@ -309,7 +309,7 @@ fn default_profile(
     let usual = format!("Root disk and network of domain {}", place.domain);
     let config = stores::without_notes(&stands.config);
     let is_usual = said.is_empty() && config.is_empty() && stands.description == usual;
-    (!is_usual).then(|| Profile { description: stands.description.clone(), config, devices: devices(said) })
+    (!is_usual).then(|| Profile { description: stands.description.clone(), config, devices: devices(&said) })
 }
 
 /// The address that a machine of the file has, by its bridge.

@@ -133,7 +133,9 @@ impl Draft {
     fn leave(&mut self, left: &Left) {
         let mut leave = |at: Path, why: &[String]| {
             self.remarks.note(&at, "left out; `anklume apply` would change something with it:");
-            why.iter().for_each(|line| self.remarks.note(&at, format!("- {line}")));
+            for line in why {
+                self.remarks.note(&at, format!("- {line}"));
+            }
             self.remarks.off.insert(at);
         };
         for (domain, why) in &left.domains {

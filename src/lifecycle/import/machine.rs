@@ -51,10 +51,10 @@ pub(super) fn draft(scene: &Scene<'_>, home: &Home<'_>, name: &str, found: &Foun
     drafted.state(found);
     let mut own = thing.devices.clone();
     drafted.card(home, &mut own, &profiles);
-    drafted.root(home, &mut own, &profiles);
+    Drafted::root(home, &mut own, &profiles);
     drafted.stores(scene, home, name, found, &mut own);
     drafted.named(&mut own);
-    drafted.machine.devices = devices(cards::all(&own, home.bridges));
+    drafted.machine.devices = devices(&cards::all(&own, home.bridges));
     // The card was looked at already.
     if let Some(eth0) = drafted.machine.devices.get_mut("eth0").filter(|_| cards_home(&own, home)) {
         *eth0 = thing::device(&cards::home(&own["eth0"], home.bridge));
@@ -129,7 +129,7 @@ impl Drafted {
         machine.boot_priority = taken(&mut config, "boot.autostart.priority", number);
         let schedule = |value: &String| crate::infra::is_schedule(value).then(|| value.clone());
         machine.snapshots_schedule = taken(&mut config, "snapshots.schedule", schedule);
-        machine.snapshots_expiry = taken(&mut config, "snapshots.expiry", expiry);
+        machine.snapshots_expiry = taken(&mut config, "snapshots.expiry", |value| expiry(value));
         let mut document = |name: &str| {
             let is_said_twice = config.contains_key(&format!("user.{name}"));
             let filled = |value: &String| Some(value.clone()).filter(|text| !text.trim().is_empty() && !is_said_twice);
@@ -184,7 +184,7 @@ impl Drafted {
         }
     }
 
-    fn root(&self, home: &Home<'_>, own: &mut BTreeMap<String, Keys>, profiles: &[String]) {
+    fn root(home: &Home<'_>, own: &mut BTreeMap<String, Keys>, profiles: &[String]) {
         let Some(root) = own.get_mut("root").filter(|root| cards::says(root, "path", "/")) else { return };
         if cards::says(root, "pool", home.pool) {
             root.remove("pool");
@@ -271,7 +271,7 @@ fn taken<T>(config: &mut Keys, key: &str, read: impl Fn(&String) -> Option<T>) -
 }
 
 /// Incus spells hours `H` and minutes `M`, and knows more units than the file.
-fn expiry(value: &String) -> Option<String> {
+fn expiry(value: &str) -> Option<String> {
     let (count, unit) = value.split_at(value.len().checked_sub(1).filter(|at| value.is_char_boundary(*at))?);
     let unit = match unit {
         "d" => 'd',
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn an_expiry_is_said_where_the_file_has_its_unit() {
-        let said = ["30d", "24H", "60M", "3m", "1w", "1d 2H", "", "d", "030d"].map(|text| expiry(&text.to_owned()));
+        let said = ["30d", "24H", "60M", "3m", "1w", "1d 2H", "", "d", "030d"].map(expiry);
         let expected = [Some("30d"), Some("24h"), Some("60m"), None, None, None, None, None, None];
         assert_eq!(said, expected.map(|text| text.map(str::to_owned)));
     }

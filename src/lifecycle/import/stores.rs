@@ -46,7 +46,7 @@ pub(super) fn volume(scene: &Scene<'_>, instance: &Id, device: &str, disk: &Keys
         // What its pool's driver set by itself is not the file's.
         Some(marks) => config.retain(|key, _| is_applied(Some(marks), &Key::Config(key.clone()))),
         None => {
-            config.retain(|key, _| !["block.", "zfs.", "lvm.", "btrfs."].iter().any(|start| key.starts_with(start)))
+            config.retain(|key, _| !["block.", "zfs.", "lvm.", "btrfs."].iter().any(|start| key.starts_with(start)));
         }
     }
     let size = config.get("size").filter(|size| bytes(size).is_some()).cloned();

@@ -68,7 +68,7 @@ fn profiles(scene: &Scene<'_>, found: &Found, home: &mut Domain) {
         home.profiles.entry(name).or_insert_with(|| Profile {
             description: profile.description.clone(),
             config: stores::without_notes(&profile.config),
-            devices: devices(profile.devices),
+            devices: devices(&profile.devices),
         });
     }
 }

@@ -66,7 +66,7 @@ pub(super) fn device(keys: &Keys) -> model::Config {
 }
 
 /// Devices as the file has them: the card first, the root disk next.
-pub(super) fn devices(devices: BTreeMap<String, Keys>) -> model::Devices {
+pub(super) fn devices(devices: &BTreeMap<String, Keys>) -> model::Devices {
     let mut written: IndexMap<_, _> = devices.iter().map(|(name, keys)| (name.clone(), device(keys))).collect();
     for (place, name) in ["eth0", "root"].into_iter().filter(|name| devices.contains_key(*name)).enumerate() {
         let at = written.get_index_of(name).expect("it is among them");

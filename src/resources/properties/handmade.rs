@@ -23,6 +23,7 @@ struct ProjectPlot {
     bridge: BridgePlot,
     default: DefaultPlot,
     /// A profile with a card of its own, or without one.
+    #[expect(clippy::option_option, reason = "there may be none, or one without a card")]
     extra: Option<Option<CardPlot>>,
     machines: Vec<MachinePlot>,
 }
@@ -56,6 +57,7 @@ struct CardPlot {
 }
 
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is tossed by itself")]
 struct MachinePlot {
     vm: bool,
     ephemeral: bool,
