@@ -10,6 +10,7 @@ use crate::incus::call::Call;
 use crate::incus::door::{CallError, Host, all, json};
 use crate::incus::live::Live;
 use crate::plan::{Id, Kind};
+use crate::resources::aside::Kept;
 use crate::resources::fields::{self, Marks};
 use crate::resources::volume;
 
@@ -55,10 +56,11 @@ impl Snapshots {
         drivers: &Value,
         pools: impl Iterator<Item = (&'v str, &'v Value)>,
     ) -> Self {
-        let of_volumes = of_volumes(pools);
+        let (of_volumes, users) = (of_volumes(pools), users(machines));
         let each = machines.as_array().into_iter().flatten().filter_map(|listed| {
             let machine = Id::within(Kind::Instance, listed["project"].as_str()?, listed["name"].as_str()?);
-            let snapshots = of_machine(&machine, listed, &of_volumes);
+            let is_anothers = |volume: &Id| is_anothers(volume, &machine, listed, &users);
+            let snapshots = of_machine(&machine, listed, &of_volumes, is_anothers);
             let disks = listed["expanded_devices"].as_object().into_iter().flatten();
             let pool = disks.filter(|(_, disk)| disk["path"] == "/").find_map(|(_, disk)| disk["pool"].as_str());
             Some((machine, OfMachine { snapshots, pool: pool.map(str::to_owned) }))
@@ -114,17 +116,48 @@ fn of_volumes<'v>(pools: impl Iterator<Item = (&'v str, &'v Value)>) -> OfVolume
     all
 }
 
-fn of_machine(machine: &Id, listed: &Value, of_volumes: &OfVolumes<'_>) -> Vec<Snapshot> {
+/// Who has which volume now.
+type Users = BTreeMap<Id, Vec<Id>>;
+
+fn users(machines: &Value) -> Users {
+    let mut users = Users::new();
+    for listed in machines.as_array().into_iter().flatten() {
+        let (Some(project), Some(name)) = (listed["project"].as_str(), listed["name"].as_str()) else { continue };
+        for volume in attached(project, listed) {
+            users.entry(volume).or_default().push(Id::within(Kind::Instance, project, name));
+        }
+    }
+    users
+}
+
+/// Does another machine have it now? The one that was made in its place does not count for one that was set aside.
+fn is_anothers(volume: &Id, machine: &Id, listed: &Value, users: &Users) -> bool {
+    let was = Kept::read(listed).map(|kept| kept.name);
+    let is_it = |user: &Id| user == machine || (user.project == machine.project && was.as_ref() == Some(&user.name));
+    users.get(volume).into_iter().flatten().any(|user| !is_it(user))
+}
+
+fn of_machine(
+    machine: &Id,
+    listed: &Value,
+    of_volumes: &OfVolumes<'_>,
+    is_anothers: impl Fn(&Id) -> bool,
+) -> Vec<Snapshot> {
     let now = attached(&machine.project, listed);
-    let own = listed["snapshots"].as_array().into_iter().flatten();
     let bridges = bridges(listed);
-    let read = |one| {
+    let uuid = |listed: &Value| listed["config"]["volatile.uuid"].as_str().map(str::to_owned);
+    let is_lost = |volume: &&Id| !now.contains(*volume) && is_anothers(volume);
+    let read = |one: &Value| {
         let own = read(&machine.project, one);
-        Own { other_bridges: self::bridges(one).difference(&bridges).cloned().collect(), ..own }
+        let bridges = self::bridges(one).difference(&bridges).cloned().collect::<Vec<_>>();
+        let volumes = own.attached.iter().filter(is_lost).map(|id| id.name.clone());
+        Own { elsewhere: volumes.chain(bridges).collect(), inherited: uuid(one) != uuid(listed), ..own }
     };
+    let own = listed["snapshots"].as_array().into_iter().flatten();
     let mut own: BTreeMap<&str, Own> = own.filter_map(|one| Some((one["name"].as_str()?, read(one)))).collect();
-    // Those of volumes that it had when one was taken, and has no more, count too.
-    let volumes: BTreeSet<&Id> = now.iter().chain(own.values().flat_map(|own| &own.attached)).collect();
+    // Those of volumes that it had when one was taken, and has no more, count too, unless another machine has them now.
+    let then = own.values().flat_map(|own| &own.attached).filter(|volume| !is_lost(volume));
+    let volumes: BTreeSet<&Id> = now.iter().chain(then).collect();
     let mut of_name: BTreeMap<&str, (BTreeSet<Id>, Option<u64>)> = BTreeMap::new();
     for id in volumes {
         for (name, taken) in of_volumes.get(id).into_iter().flatten() {
@@ -153,7 +186,8 @@ fn read(project: &str, listed: &Value) -> Own {
         ran: listed["config"]["volatile.last_state.power"] == "RUNNING",
         marks: Marks::read(listed),
         attached: attached(project, listed),
-        other_bridges: BTreeSet::new(),
+        elsewhere: BTreeSet::new(),
+        inherited: false,
     }
 }
 
@@ -211,7 +245,33 @@ mod tests {
         let own = all.get(&dev, "b").unwrap().own.clone().unwrap();
         assert_eq!((own.expires, own.size, own.ran), (None, None, true));
         assert_eq!(own.marks.unwrap().infra, "lab");
-        assert_eq!(own.other_bridges, ["net-old".to_owned()].into());
+        assert_eq!(own.elsewhere, ["net-old".to_owned()].into());
+        assert!(!own.inherited);
+    }
+
+    #[test]
+    fn a_copy_does_not_take_the_volumes_of_its_source_along() {
+        let mut machines = machines();
+        let mut copy = machines[0].clone();
+        copy["name"] = json!("twin");
+        copy["config"] = json!({"volatile.uuid": "another one"});
+        copy["devices"]["data"]["source"] = json!("twin-data");
+        machines.as_array_mut().unwrap().push(copy);
+        let volumes = volumes();
+        let read = |machines: &Value| {
+            let all = Snapshots::parse(machines, &json!([]), [("p", &volumes)].into_iter());
+            let twin = Id::within(Kind::Instance, "pro", "twin");
+            let one = all.get(&twin, "a").unwrap().clone();
+            (one.volumes.len(), one.own.unwrap())
+        };
+        let (volumes, own) = read(&machines);
+        assert_eq!((volumes, own.inherited), (0, true));
+        assert_eq!(own.elsewhere, ["net-old".to_owned(), "p/dev-data".to_owned()].into());
+        // One that was set aside has lent them to the one in its place.
+        machines[2]["config"] = json!({"user.anklume.kept": "{\"name\": \"dev\"}"});
+        let (volumes, own) = read(&machines);
+        assert_eq!((volumes, own.inherited), (1, false));
+        assert_eq!(own.elsewhere, ["net-old".to_owned()].into());
     }
 
     #[test]

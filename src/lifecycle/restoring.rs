@@ -21,15 +21,16 @@ pub(crate) struct Restoring<'a> {
 }
 
 impl Restoring<'_> {
-    /// The bridges that it would come back on, though it is on them no more: it was moved since, or taken over. It then
-    /// stays stopped until the next `apply` has put it where the file has it.
-    pub(crate) fn other_bridges(&self) -> impl Iterator<Item = &String> {
-        self.snapshot.own.iter().flat_map(|own| &own.other_bridges)
+    /// The bridges that it would come back on, and the volumes that it would come back with, though they are its own no
+    /// more: it was moved since, or taken over, or is a copy. It then stays stopped until the next `apply` has put it where
+    /// the file has it.
+    pub(crate) fn elsewhere(&self) -> impl Iterator<Item = &String> {
+        self.snapshot.own.iter().flat_map(|own| &own.elsewhere)
     }
 
     /// Is it to run, or to be paused?
     pub(crate) fn comes_up(&self) -> bool {
-        self.then != Status::Stopped && self.other_bridges().next().is_none()
+        self.then != Status::Stopped && self.elsewhere().next().is_none()
     }
 
     /// The volumes that go back along with it.
@@ -80,11 +81,11 @@ impl Restoring<'_> {
     pub(crate) fn action(&self) -> Action {
         let volumes: Vec<&str> = self.loads().into_iter().map(|id| id.name.as_str()).collect();
         let with = if volumes.is_empty() { String::new() } else { format!(", with {}", volumes.join(", ")) };
-        let bridges: Vec<&str> = self.other_bridges().map(String::as_str).collect();
-        let stays = if bridges.is_empty() {
+        let elsewhere: Vec<&str> = self.elsewhere().map(String::as_str).collect();
+        let stays = if elsewhere.is_empty() {
             String::new()
         } else {
-            format!("; it was on {} then, and stays stopped until the next apply", bridges.join(", "))
+            format!("; {} was its own then, so it stays stopped until the next apply", elsewhere.join(", "))
         };
         Action {
             id: self.found.id.clone(),
@@ -180,11 +181,11 @@ mod tests {
 
     #[test]
     fn nothing_starts_on_a_bridge_that_it_was_taken_from() {
-        let own = Own { other_bridges: ["net-home".to_owned()].into(), ..of_now() };
+        let own = Own { elsewhere: ["net-home".to_owned()].into(), ..of_now() };
         assert_eq!(told("Running", Status::Running, own.clone(), false), ["stop", "snapshot restore"]);
         assert_eq!(told("Stopped", Status::Running, own.clone(), false), ["snapshot restore"]);
         let (found, snapshot) = (machine("Running", &[]), snapshot(own));
         let this = Restoring { found: &found, snapshot: &snapshot, volumes: false, then: Status::Running };
-        assert_eq!(this.action().note, "from s; it was on net-home then, and stays stopped until the next apply");
+        assert_eq!(this.action().note, "from s; net-home was its own then, so it stays stopped until the next apply");
     }
 }

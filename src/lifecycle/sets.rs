@@ -18,7 +18,9 @@ pub(crate) fn sets<'s>(live: &Live, snapshots: &'s Snapshots, infra: &str) -> BT
         marks.is_some_and(|marks| marks.infra == infra)
     };
     let mut sets: BTreeMap<&str, Vec<&Snapshot>> = BTreeMap::new();
-    for snapshot in snapshots.all().filter(|one| one.own.is_some() && is_ours(&one.machine)) {
+    // A copy has the snapshots of its source, and was no part of that apply.
+    let is_own = |one: &Snapshot| one.own.as_ref().is_some_and(|own| !own.inherited);
+    for snapshot in snapshots.all().filter(|one| is_own(one) && is_ours(&one.machine)) {
         let of_family = Family::of(&snapshot.name).is_some_and(|(family, _)| family == Family::PreApply);
         if let Some(time) = snapshot.name.strip_prefix(Family::PreApply.prefix()).filter(|_| of_family) {
             sets.entry(time).or_default().push(snapshot);

@@ -75,8 +75,10 @@ pub(crate) struct Own {
     pub(crate) marks: Option<Marks>,
     /// The volumes that the machine had by then.
     pub(crate) attached: BTreeSet<Id>,
-    /// The bridges that it was on by then, and is not on now.
-    pub(crate) other_bridges: BTreeSet<String>,
+    /// The bridges that it was on by then, and is not on now; the volumes that it had, and another machine has now.
+    pub(crate) elsewhere: BTreeSet<String>,
+    /// It was taken of another machine, which this one is a copy of.
+    pub(crate) inherited: bool,
 }
 
 impl Snapshot {

@@ -29,7 +29,7 @@ impl Kept {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    pub(super) fn read(listed: &Value) -> Option<Self> {
+    pub(crate) fn read(listed: &Value) -> Option<Self> {
         let text = listed["config"][mark::KEPT].as_str()?;
         Some(serde_json::from_str(text).unwrap_or_default())
     }

@@ -115,8 +115,11 @@ fn the_last_three_stay(bed: &Bed) {
     }
     let times = times(bed, "dev");
     assert_eq!(times.len(), 3, "{times:?}");
+    // A copy has the snapshots of its source, and was not there.
+    bed.anklume(&["copy", "dev", "twin", "--yes"]);
+    assert_eq!(self::times(bed, "twin"), times);
     // An earlier one, by its whole name too.
-    bed.anklume(&["rollback", &format!("pre-apply-{}", times[0]), "--yes"]);
+    bed.anklume(&["rollback", &format!("pre-apply-{}", times[0]), "--yes"]).says(&["1 back."]).says_not(&["twin"]);
     bed.wait_for_guest("pro", "dev", "10.120.0.60");
     bed.apply(&["--restart"]);
     bed.plan_is_empty();

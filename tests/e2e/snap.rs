@@ -160,7 +160,8 @@ fn what_a_restore_changes_in_incus_is_what_the_next_plan_shows() {
 
     // It was on another bridge then: it comes back as anklume's own, and does not start there.
     let told = bed.anklume(&["snap", "restore", "before", "--yes"]);
-    told.says(&["it was on mybr0 then, and stays stopped until the next apply", "The next plan:"]).says_not(&["adopt"]);
+    told.says(&["mybr0 was its own then, so it stays stopped until the next apply", "The next plan:"])
+        .says_not(&["adopt"]);
     let web = bed.machine("pro", "web");
     assert_eq!((&web["status"], &web["config"]["user.anklume.infra"]), (&"Stopped".into(), &"snaps".into()));
     bed.apply(&[]);

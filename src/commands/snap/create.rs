@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use super::super::{DONE, Ground, apply, lock};
-use super::{cured, duration, is_name, machines, myself, read};
+use super::restore::myself_among;
+use super::{cured, duration, is_name, machines, read};
 use crate::apply::{Outcome, Report};
 use crate::cli::{Global, SnapCreateArgs};
 use crate::failure::Hinted;
-use crate::firewall::fence::Table;
 use crate::host::clock;
 use crate::incus::door::{ThisHost, perform};
 use crate::incus::live::Live;
@@ -71,11 +71,7 @@ fn is_free(machines: &[&Found], name: &str, snapshots: &Snapshots) -> Result<()>
 
 /// A machine that is frozen can thaw nobody, itself least of all.
 async fn does_not_freeze_itself(ground: &Ground, machines: &[&Found]) -> Result<()> {
-    if !matches!(ground.live.table, Table::Elsewhere(_)) {
-        return Ok(());
-    }
-    let own = myself(ground).await?;
-    if own.is_some_and(|own| machines.iter().any(|found| found.id == own.id)) {
+    if myself_among(ground, machines.iter().copied()).await?.is_some() {
         let message = "nothing was taken: anklume would freeze the machine that it runs in, and itself with it";
         return Err(Hinted::new(message, "leave out `--consistent`, or run it on the host").into());
     }

@@ -8,7 +8,6 @@ use super::super::{DONE, Ground, apply, lock, power, relocate};
 use super::{cured, left, machines_of, myself, none, quiet, read};
 use crate::cli::{Consent, Global, SnapRestoreArgs};
 use crate::failure::{self, Hinted, Unfinished};
-use crate::firewall::fence::Table;
 use crate::incus::door::{ThisHost, perform};
 use crate::lifecycle::reading::Snapshots;
 use crate::lifecycle::restoring::Restoring;
@@ -88,14 +87,10 @@ fn restorings<'a>(
 /// The machine that this runs in, where it is one of these.
 pub(in super::super) async fn myself_among<'f>(
     ground: &Ground,
-    machines: impl Iterator<Item = &'f Found>,
+    mut machines: impl Iterator<Item = &'f Found>,
 ) -> Result<Option<Id>> {
-    if !matches!(ground.live.table, Table::Elsewhere(_)) {
-        return Ok(None);
-    }
     let own = myself(ground).await?.map(|own| own.id.clone());
-    let all: Vec<&Id> = machines.map(|found| &found.id).collect();
-    Ok(own.filter(|own| all.contains(&own)))
+    Ok(own.filter(|own| machines.any(|found| found.id == *own)))
 }
 
 /// Machines on their way back.
@@ -166,9 +161,9 @@ impl Back<'_> {
     /// What takes more than one call nobody would end once this is stopped.
     fn cannot_go(&self, own: &Id) -> Option<(String, String)> {
         let one = self.all.iter().find(|one| one.found.id == *own)?;
-        let why = match (one.loads().is_empty(), one.other_bridges().next()) {
+        let why = match (one.loads().is_empty(), one.elsewhere().next()) {
             (false, _) => "its volumes can only go back while it is stopped",
-            (true, Some(_)) => "it was on another bridge then",
+            (true, Some(_)) => "what was its own then is not now",
             (true, None) if one.calls().len() > 1 => "what is written on it would have to be put right afterwards",
             (true, None) => return None,
         };
