@@ -75,6 +75,10 @@ fn say(imported: &Imported, path: Option<&Path>, ui: Ui) {
     if imported.loads {
         ui.say("`anklume apply` also loads the table: between these domains passes what `network_policies` says, nothing else");
     }
+    if !imported.rest.is_empty() {
+        let rest = imported.rest.join(", ");
+        ui.say(format!("this is a part of its infrastructure only: with this file {rest} would be shown as left over"));
+    }
     if !imported.left.is_empty() {
         ui.say(format!("left out, as comments with the reason: {}", imported.left.join(", ")));
     }

@@ -66,11 +66,12 @@ pub(crate) fn changes(plan: &Plan) -> Vec<String> {
     };
     let adopts = |action: &Value| {
         let all = action["fields"].as_array().unwrap().iter().all(is_mark);
-        action["verb"] == "adopt" && all
+        (action["verb"] == "adopt" || action["verb"] == "update") && all
     };
     let actions = plan.0["actions"].as_array().unwrap().iter();
     let wrong = actions.filter(|action| !of_isolation(action) && !adopts(action)).map(ToString::to_string);
-    let held = plan.0["held"].as_array().unwrap().iter().map(ToString::to_string);
+    let left = |held: &&Value| ["orphan", "protected", "kept"].contains(&held["why"].as_str().unwrap());
+    let held = plan.0["held"].as_array().unwrap().iter().filter(|held| !left(held)).map(ToString::to_string);
     wrong.chain(held).collect()
 }
 
@@ -158,8 +159,10 @@ launch chess --project games -n gamebr0 -s default
 launch go --project games -n gamebr0 -s default -d eth0,ipv4.address=10.77.3.9 -d eth0,security.mac_filtering=true
 
 incus project create shared </dev/null
-launch guest --project shared -n mybr0 -s default
-incus project create Odd_Name </dev/null
+incus network create lanbr0 ipv4.address=10.78.0.1/24 ipv6.address=none </dev/null
+launch guest --project shared -n lanbr0 -s default
+incus create --empty other -n lanbr0 </dev/null
+incus project create Odd </dev/null
 "#;
 
 #[test]
@@ -177,14 +180,14 @@ fn coverage_30_what_was_made_by_hand_is_taken_over_and_nothing_else_is_changed()
     let (before, ran, had) = (standing(&bed), pids(), addresses());
 
     let (said, plan) = imported(&bed, &[]);
-    said.says(&["2 domains, 6 machines", "domain shared", "domain mine", "domain Odd_Name", "secrets among them"]);
+    said.says(&["2 domains, 6 machines", "domain shared", "domain mine", "domain Odd", "secrets among them"]);
     let text = file(&bed);
     assert_eq!(changes(&plan), Vec::<String>::new(), "{text}");
     let told = [
         "bridge: {name: gamebr0, address: 10.77.3.1/24}",
         "till: 10.120.7.20",
         "- create network net-shared",
-        "- `Odd_Name` is not a domain name",
+        "- `Odd` is not a domain name",
         "no machine has the volume default/loose: it stays as it is",
         "ip: dhcp",
         "state: frozen",
@@ -221,8 +224,9 @@ fn coverage_30_what_was_made_by_hand_is_taken_over_and_nothing_else_is_changed()
 #[test]
 fn an_instance_of_the_project_default_comes_into_a_domain_by_the_steps_that_the_file_says() {
     let bed = Bed::up();
-    bed.sh("incus profile create more </dev/null; incus profile set more limits.processes=400
-            incus launch images:alpine/3.20 web -p default -p more -n mybr0 -s default -c user.note=x </dev/null
+    bed.sh("incus network create webbr0 ipv4.address=10.79.0.1/24 ipv6.address=none </dev/null
+            incus profile create more </dev/null; incus profile set more limits.processes=400
+            incus launch images:alpine/3.20 web -p default -p more -n webbr0 -s default -c user.note=x </dev/null
             incus exec web -- sh -c 'echo kept > /root/it'")
         .ok();
     bed.try_anklume(&["import", "--project", "default"]).code(1).says(&["never anklume's", "`--project default:NAME`"]);
@@ -272,7 +276,7 @@ fn a_file_is_about_one_infrastructure_and_what_was_stripped_of_its_marks_gets_th
     profiles: {small: {config: {limits.processes: 300}}}
     machines:
       dev: {profiles: [default, small], storage_volumes: {data: {path: /data, size: 10MiB}}, persistent_data: {d: {path: /d}}}
-      web: {ip: 10.140.0.77, ephemeral: false, state: frozen, devices: {eth0: {type: nic, limits.egress: 10Mbit}}}
+      web: {ip: 10.140.0.77, ephemeral: false, state: frozen, devices: {eth0: {type: nic, hwaddr: '00:16:3e:00:00:07'}}}
 network_policies:
   - {from: dev, to: host, ports: [80, 90-99], protocol: tcp, bidirectional: true, description: 'The \"way\" out'}
 shared_volumes: {docs: {path: /docs, consumers: {pro: rw}}}

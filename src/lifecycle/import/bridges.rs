@@ -8,6 +8,7 @@ use ipnet::Ipv4Net;
 use super::scene::Scene;
 use super::scope::Scope;
 use super::thing::{Keys, Thing};
+use crate::firewall::fence::Table;
 use crate::infra::model::{Addressing, TrustLevel};
 use crate::plan::{Id, Kind};
 use crate::resources::Found;
@@ -21,7 +22,7 @@ pub(super) struct Standing<'a> {
     pub(super) is_named: bool,
     /// Its own address; `None` where it has none, or one that no file can say.
     pub(super) address: Option<Ipv4Net>,
-    /// As anklume makes one for `internet: false`.
+    /// As anklume makes one for `internet: false`, or cut off by the table.
     pub(super) is_offline: bool,
 }
 
@@ -32,7 +33,7 @@ pub(super) fn all<'a>(scene: &Scene<'a>, scope: &Scope) -> BTreeMap<String, Stan
         let usual = scope.names.bridge(domain);
         let found = scene.network(&usual).or_else(|| own(scene, scope, project));
         if let Some(found) = found {
-            bridges.insert(domain.clone(), standing(found, found.id.name != usual));
+            bridges.insert(domain.clone(), standing(scene, found, found.id.name != usual));
         }
     }
     bridges
@@ -54,9 +55,16 @@ fn own<'a>(scene: &Scene<'a>, scope: &Scope, project: &str) -> Option<&'a Found>
     }
 }
 
-fn standing(found: &Found, is_named: bool) -> Standing<'_> {
+fn standing<'a>(scene: &Scene<'a>, found: &'a Found, is_named: bool) -> Standing<'a> {
     let thing = Thing::of(found);
-    let is_offline = thing.get("ipv4.nat") == Some("false") && thing.get("raw.dnsmasq") == Some("no-resolv");
+    let as_made = thing.get("ipv4.nat") == Some("false") && thing.get("raw.dnsmasq") == Some("no-resolv");
+    let cut_off = match &scene.live.table {
+        Table::Known(Some(table)) => {
+            table.sets.get("offline").is_some_and(|set| set.elements.contains_key(&found.id.name))
+        }
+        _ => false,
+    };
+    let is_offline = as_made || cut_off;
     let address = thing.get("ipv4.address").and_then(|address| address.parse().ok());
     Standing { found, thing, is_named, address, is_offline }
 }
@@ -149,6 +157,9 @@ pub(super) fn plan(bridges: &BTreeMap<String, Standing<'_>>) -> Addressing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::facts::Facts;
+    use crate::incus::live::Live;
+    use crate::lifecycle::import::Images;
     use crate::resources::Resource;
     use crate::resources::network::Networks;
     use serde_json::json;
@@ -163,7 +174,9 @@ mod tests {
                 Networks.found(&json!({"name": net, "managed": true, "type": "bridge", "config": config})).unwrap()
             })
             .collect();
-        let bridges = found.iter().map(|found| (found.id.name.clone(), standing(found, false)));
+        let (live, facts, images) = (Live::default(), Facts::default(), Images::default());
+        let scene = Scene { live: &live, facts: &facts, images: &images, is_dir: &|_| false };
+        let bridges = found.iter().map(|found| (found.id.name.clone(), standing(&scene, found, false)));
         plan(&bridges.collect())
     }
 

@@ -39,6 +39,8 @@ pub(crate) struct Imported {
     pub(crate) adopted: usize,
     /// It would load the table.
     pub(crate) loads: bool,
+    /// Projects of the same infrastructure that it does not have.
+    pub(crate) rest: Vec<String>,
     /// What is in the file as a comment only.
     pub(crate) left: Vec<String>,
 }
@@ -99,6 +101,13 @@ fn head(draft: &mut Draft, scope: &Scope, found: &Verdict) {
         say("It also loads the table that keeps the domains apart: what is to pass between them is said in");
         say("`network_policies`, and everything else is dropped from then on.");
     }
+    if !scope.rest.is_empty() {
+        let rest = scope.rest.join(", ");
+        let whole = &scope.infra;
+        say(&format!(
+            "It is a part of `{whole}` only: {rest} would be shown as not in the file, and `--prune` deletes that."
+        ));
+    }
     say("");
     say(
         "What leaves no trace on a host is not in it: trust levels other than by the networks, notes, roles and services,",
@@ -122,6 +131,7 @@ fn imported(draft: &Draft, scope: &Scope, left: &Left, found: &Verdict) -> Impor
         machines: meant.domains.values().map(|domain| domain.machines.len()).sum(),
         adopted: found.adopted,
         loads: found.loads,
+        rest: scope.rest.clone(),
         left: domains.chain(machines).chain(refused).chain(strangers).collect(),
     }
 }

@@ -6,6 +6,7 @@ use super::scene::Scene;
 use crate::failure::Hinted;
 use crate::plan::{Id, Kind};
 use crate::resolve::names::Names;
+use crate::resources::Found;
 
 /// What was named on the command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub(super) struct Scope {
     pub(super) domains: BTreeMap<String, String>,
     /// Instances of `default`, each of which is to have a domain of its own.
     pub(super) strangers: Vec<String>,
+    /// Projects of the same infrastructure that are not imported.
+    pub(super) rest: Vec<String>,
     /// Projects that no domain can stand for, and why.
     pub(super) refused: Vec<(String, String)>,
 }
@@ -54,8 +57,13 @@ impl Scope {
             names: Names::new(nesting_prefix, scene.facts),
             domains: BTreeMap::new(),
             strangers: asked.instances.clone(),
+            rest: Vec::new(),
             refused: Vec::new(),
         };
+        let of_owner =
+            |found: &&Found| scope.is_marked && found.marks.as_ref().is_some_and(|marks| marks.infra == scope.infra);
+        let rest = scene.all(Kind::Project).filter(of_owner).map(|found| found.id.name.clone());
+        scope.rest = rest.filter(|name| !projects.contains(name)).collect();
         for project in projects {
             let name = if nesting_prefix { project.strip_prefix(&prefix) } else { Some(project.as_str()) };
             if let Some(name) = name.filter(|name| !name.is_empty()) {

@@ -5,6 +5,7 @@ mod file;
 use std::collections::BTreeSet;
 
 use crate::harness::Bed;
+use crate::import;
 use file::Dice;
 
 /// `ANKLUME_RANDOM_FILES` files, twenty unless said; `ANKLUME_RANDOM_SEED` picks others.
@@ -44,6 +45,35 @@ fn from_any_file_to_any_other_an_apply_leaves_nothing_to_do() {
         // What the new file itself calls ephemeral is no longer protected, and is still there.
         let lost: Vec<_> = lost.into_iter().filter(|name| !still_there(&bed, name)).collect();
         assert!(lost.is_empty(), "lost {lost:?}\n{told}\n{applied}");
+        imports_itself(&bed, &told, number % IMPORTED_BARE == IMPORTED_BARE - 1);
+    }
+}
+
+/// How many files there are for one that is imported without its marks too, which takes longer.
+const IMPORTED_BARE: u64 = 10;
+
+/// The file that is imported from what was made says the same; without marks too.
+fn imports_itself(bed: &Bed, told: &str, bare: bool) {
+    let (said, plan) = import::imported(bed, &[]);
+    let wrong = import::changes(&plan);
+    assert!(wrong.is_empty(), "{wrong:#?}\n{told}\n{said}\n{}", import::file(bed));
+    // What left the file before, and what is disabled, stands as well, and the table may say something else of it.
+    let left_over = bed.plan(&[]).held().iter().any(|held| !held.starts_with("kept"));
+    if !left_over && !told.contains("enabled: false") {
+        // What stands beside has no bridge: it is in no file.
+        let _ = said.says(&["left out, as comments with the reason: domain mine\n"]);
+        assert_eq!(plan.actions(), Vec::<String>::new(), "{told}\n{}\n{:#}", import::file(bed), plan.0);
+    }
+    if bare {
+        import::strip(bed);
+        let (said, plan) = import::imported(bed, &[]);
+        let wrong = import::changes(&plan);
+        assert!(wrong.is_empty(), "{wrong:#?}\n{told}\n{said}\n{}", import::file(bed));
+        // The marks of the file that it was come back.
+        let adopted = import::file(bed).replacen("project_name: imported", "project_name: random", 1);
+        bed.write("imported.yml", &adopted);
+        bed.anklume(&["-f", "imported.yml", "apply", "--yes"]);
+        bed.anklume(&["-f", "imported.yml", "plan", "--detailed-exitcode"]);
     }
 }
 
