@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::relocate::{self, Trip, quiet};
-use super::{DONE, Ground, apply, lock};
+use super::{DONE, Ground, apply, check_file, lock};
 use crate::carry::archive::{self, Entry};
 use crate::carry::copying::{completion, leftovers};
 use crate::carry::{Cargo, Obstacle, action, in_a_row};
@@ -61,6 +61,7 @@ const FORMAT: u32 = 1;
 /// Writes a machine with its volumes into a file.
 pub(crate) async fn backup(global: &Global, args: &BackupArgs, ui: Ui) -> Result<ExitCode> {
     let _lock = lock::take("backup")?;
+    check_file(global, ui)?;
     quiet(ui).await?;
     let ground = Ground::read(global, false, ui).await?;
     let name = &args.name;
@@ -159,6 +160,7 @@ async fn seal(work: &Work, manifest: &Manifest, file: &Path) -> Result<()> {
 /// Makes a machine from such a file.
 pub(crate) async fn restore(global: &Global, args: &RestoreBackupArgs, ui: Ui) -> Result<ExitCode> {
     let _lock = lock::take("restore-backup")?;
+    check_file(global, ui)?;
     quiet(ui).await?;
     let file = std::path::absolute(&args.backup)?;
     let work = Work::new(&file)?;

@@ -101,6 +101,11 @@ pub(crate) fn load(global: &Global, ui: Ui) -> Result<Loaded> {
     Ok(loaded)
 }
 
+/// A file that is wrong is told before anything is waited for, or read that takes long. Warnings are for `load` to say.
+pub(crate) fn check_file(global: &Global, ui: Ui) -> Result<()> {
+    infra::load(global.file.as_deref()).map(drop).map_err(|failure| unusable(failure, ui))
+}
+
 /// Says warnings; errors among them end the run.
 pub(crate) fn say_problems(loaded: &Loaded, problems: &[Problem], ui: Ui) -> Result<()> {
     if problems.is_empty() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{Ground, apply, lock};
+use super::{Ground, apply, check_file, lock};
 use crate::carry::copying::{self, completion};
 use crate::carry::placing::placing;
 use crate::carry::{self, Cargo, Obstacle, in_a_row};
@@ -28,6 +28,7 @@ use crate::ui::Ui;
 /// Moves a machine to another domain or pool.
 pub(crate) async fn r#move(global: &Global, args: &MoveArgs, ui: Ui) -> Result<ExitCode> {
     let _lock = lock::take("move")?;
+    check_file(global, ui)?;
     quiet(ui).await?;
     let ground = Ground::read(global, false, ui).await?;
     let name = &args.name;
@@ -55,6 +56,7 @@ pub(crate) async fn r#move(global: &Global, args: &MoveArgs, ui: Ui) -> Result<E
 /// Makes a copy of a machine.
 pub(crate) async fn copy(global: &Global, args: &CopyArgs, ui: Ui) -> Result<ExitCode> {
     let _lock = lock::take("copy")?;
+    check_file(global, ui)?;
     quiet(ui).await?;
     let ground = Ground::read(global, false, ui).await?;
     let (name, new) = (&args.name, &args.new);

@@ -27,7 +27,7 @@ const WALLED: [(&str, &str); 4] = [
 
 /// A bed that looks as if systemd had booted it. `systemctl` writes down what it was asked for, and makes the links that
 /// the real one makes for our unit.
-fn booted_by_systemd() -> Bed {
+pub(crate) fn booted_by_systemd() -> Bed {
     let bed = Bed::bare(&[]).unwrap();
     bed.write(
         "bin/systemctl",

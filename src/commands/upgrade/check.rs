@@ -28,9 +28,9 @@ pub(super) struct Subject {
     pub(super) health: Option<String>,
 }
 
-/// What a guest tells of itself; why it does not.
-pub(super) async fn look(id: &Id) -> Result<Look, String> {
-    match door::ended(&Look::call(id), ANSWER).await {
+/// What a guest tells of itself, and of what was before an upgrade that was cut off; why it does not.
+pub(super) async fn look(id: &Id, snapshot: Option<&str>) -> Result<Look, String> {
+    match door::ended(&Look::call(id, snapshot), ANSWER).await {
         Ok(Some(ended)) if ended.code == 0 => Ok(Look::parse(&ended.out)),
         Ok(Some(ended)) => {
             Err(if ended.said.is_empty() { format!("`sh` ended with {}", ended.code) } else { ended.said })
@@ -86,7 +86,7 @@ async fn now(subject: &Subject) -> Now {
         let command = subject.health.as_deref()?;
         Some(health::ask(&subject.id, command, health::LIMIT).await)
     };
-    let look = async { if subject.asks { look(&subject.id).await.ok() } else { None } };
+    let look = async { if subject.asks { look(&subject.id, None).await.ok() } else { None } };
     let (look, health) = tokio::join!(look, health);
     Now { status, addresses: look::addresses(&state), look, health }
 }

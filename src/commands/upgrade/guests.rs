@@ -1,13 +1,15 @@
 //! `anklume upgrade guests`: the packages in running machines, in batches, each machine after a snapshot that it goes back
 //! to where it is not healthy then.
 
+mod found;
+
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::check::{self, Subject};
+use super::check;
 use super::{action, quiet};
 use crate::apply::{Outcome, Report};
 use crate::cli::{Global, GuestsArgs};
@@ -15,40 +17,17 @@ use crate::commands::named::Named;
 use crate::commands::power::{isolation_stands, isolation_still_stands};
 use crate::commands::{DONE, Ground, apply, lock};
 use crate::failure::{Hinted, Unfinished};
-use crate::host::clock;
 use crate::incus::door::{ThisHost, all};
 use crate::incus::live::Live;
-use crate::lifecycle::health::{self, Health};
 use crate::lifecycle::reading::Snapshots;
 use crate::lifecycle::restoring::Restoring;
-use crate::lifecycle::snapshot::{self, Family, Snapshot};
-use crate::lifecycle::upgrade::leftover::{Leftover, batches};
-use crate::lifecycle::upgrade::look::{self, Before};
-use crate::lifecycle::upgrade::packages::Manager;
+use crate::lifecycle::snapshot::{self, Snapshot};
+use crate::lifecycle::upgrade::leftover::batches;
 use crate::plan::{Action, Id, Kind, Plan, Verb};
-use crate::resolve::desired::Machine;
 use crate::resources::instance::Instances;
-use crate::resources::{Found, FoundInstance, Status, volume};
+use crate::resources::{Found, FoundInstance, Status};
 use crate::ui::{Style, Ui};
-
-/// A machine that may be upgraded.
-#[derive(Debug, Clone)]
-struct Guest {
-    found: Found,
-    domain: String,
-    /// Those of its volumes that nobody else uses: they go back with it.
-    volumes: BTreeSet<Id>,
-    leftover: Leftover,
-    check: Subject,
-}
-
-/// A machine that is upgraded.
-struct Turn {
-    guest: Guest,
-    manager: Manager,
-    /// The name of its snapshot.
-    snapshot: String,
-}
+use found::{Guest, Turn, asked, guests};
 
 /// How it ended for a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +53,10 @@ pub(super) async fn run(global: &Global, args: &GuestsArgs, ui: Ui) -> Result<Ex
     }
     let guests = guests(&ground, &args.names).await?;
     let (up, down): (Vec<Guest>, Vec<Guest>) = guests.into_iter().partition(|guest| guest.found.is_up());
-    let cut_off: Vec<Guest> = down.into_iter().filter(|guest| guest.leftover.fresh.is_some()).collect();
+    let (cut_off, down): (Vec<Guest>, Vec<Guest>) = down.into_iter().partition(|guest| guest.leftover.fresh.is_some());
+    for guest in down.iter().filter(|_| !args.names.is_empty()) {
+        ui.say(format!("{} does not run, and is left as it is", guest.found.id.name));
+    }
     let (mut turns, mut failed) = asked(up, ui).await;
     for guest in &cut_off {
         let name = guest.leftover.fresh.as_ref().map(|fresh| fresh.name.as_str()).unwrap_or_default();
@@ -104,8 +86,9 @@ pub(super) async fn run(global: &Global, args: &GuestsArgs, ui: Ui) -> Result<Ex
         for (turn, end) in batch.iter().zip(&ends) {
             failed.extend(told(&turn.guest.found.id, &turn.snapshot, end, ui));
         }
-        let stopped = ends.contains(&End::Untouched);
-        if stopped || (!failed.is_empty() && !args.how.keep_going) {
+        let is_good = ends.iter().all(|end| *end == End::Upgraded);
+        // One that was not begun was stopped by its user.
+        if ends.contains(&End::Untouched) || (!is_good && !args.how.keep_going) {
             break;
         }
     }
@@ -138,94 +121,6 @@ fn told(id: &Id, snapshot: &str, end: &End, ui: Ui) -> Option<String> {
         }
     }
     Some(id.name.clone())
-}
-
-/// The machines that were named, with what there is of their snapshots. Those that do not run are told, where somebody named
-/// them.
-async fn guests(ground: &Ground, names: &[String]) -> Result<Vec<Guest>> {
-    let snapshots = Snapshots::read(&ThisHost, &ground.live).await.context("the snapshots cannot be read")?;
-    let picked = Named::new(ground, names, "so nothing was upgraded")?;
-    let now = clock::seconds();
-    let guest = |found: &Found| {
-        let machine = machine(ground, &found.id);
-        let leftover = Leftover::of(snapshots.of(&found.id), now);
-        let before = Before { address: machine.and_then(|machine| machine.address), ..Before::default() };
-        let health = machine.and_then(|machine| machine.health.clone());
-        Guest {
-            found: found.clone(),
-            domain: found.marks.as_ref().map(|marks| marks.domain.clone()).unwrap_or_default(),
-            volumes: own_volumes(ground, found, machine),
-            leftover,
-            check: Subject { id: found.id.clone(), before, asks: true, health },
-        }
-    };
-    Ok(picked.machines().into_iter().map(guest).collect())
-}
-
-fn machine<'a>(ground: &'a Ground, id: &Id) -> Option<&'a Machine> {
-    let domain = ground.desired.domains.iter().find(|domain| domain.project == id.project)?;
-    domain.machines.iter().find(|machine| machine.instance == id.name)
-}
-
-/// A volume that another machine uses too cannot go back while that one runs, and is not ours alone to change.
-fn own_volumes(ground: &Ground, found: &Found, machine: Option<&Machine>) -> BTreeSet<Id> {
-    let others = || ground.live.found.values().filter(|other| other.id.kind == Kind::Instance && other.id != found.id);
-    let written = |id: &Id| {
-        let (pool, name) = volume::parts(id);
-        machine.is_some_and(|machine| machine.volumes.iter().any(|one| one.pool == pool && one.name == name))
-    };
-    let attached = volume::attached(&found.id.project, &found.fields);
-    attached.filter(|id| written(id) && !others().any(|other| other.needs.contains(id))).collect()
-}
-
-/// Asks each what it has, all at once. What cannot be upgraded is told, and is a failure unless there is nothing to upgrade
-/// it with.
-async fn asked(guests: Vec<Guest>, ui: Ui) -> (Vec<Turn>, Vec<String>) {
-    let answers = all(guests.into_iter().map(|guest| async move {
-        let answer = ask(&guest).await;
-        (guest, answer)
-    }));
-    let (mut turns, mut failed) = (Vec::new(), Vec::new());
-    let new = Family::PreUpgrade.name(&clock::now());
-    for (mut guest, answer) in answers.await {
-        let name = guest.found.id.name.clone();
-        match answer {
-            Ok((Some(manager), before)) => {
-                guest.check.before = before;
-                let snapshot = guest.leftover.fresh.as_ref().map_or_else(|| new.clone(), |fresh| fresh.name.clone());
-                turns.push(Turn { guest, manager, snapshot });
-            }
-            Ok((None, _)) => ui.say(format!("{name} has no package manager that anklume knows, and is left as it is")),
-            Err(why) => {
-                ui.say(format!("{} {name} is not upgraded: {why}", ui.err.paint(Style::Red, "failed:")));
-                failed.push(name);
-            }
-        }
-    }
-    (turns, failed)
-}
-
-/// What it has, and how it is now; why it is not to be touched. One that an earlier run left in the middle need not be
-/// healthy.
-async fn ask(guest: &Guest) -> Result<(Option<Manager>, Before), String> {
-    let id = &guest.found.id;
-    if guest.found.is_frozen() {
-        return Err("it is paused".into());
-    }
-    if guest.found.is_ephemeral() {
-        return Err("it is gone when it stops; made anew, it has what its image has".into());
-    }
-    let health = async {
-        let command = guest.check.health.as_ref().filter(|_| guest.leftover.fresh.is_none())?;
-        Some(health::ask(id, command, health::LIMIT).await)
-    };
-    let (look, state, health) = tokio::join!(check::look(id), check::state(id), health);
-    let look = look.map_err(|why| format!("no command can be run in it ({why})"))?;
-    if let Some(Health::Unhealthy(why)) = health {
-        return Err(format!("it is not healthy as it is: {why}"));
-    }
-    let had_address = !look::addresses(&state).is_empty();
-    Ok((look.manager, Before { had_address, failed: look.failed, ..guest.check.before.clone() }))
 }
 
 /// Machines that a run stopped to put them back, and was cut off: they go back now.
@@ -333,7 +228,7 @@ async fn settle(
 
 async fn say_who_wants_a_restart(begun: &[&Turn], results: &[Vec<String>], ui: Ui) {
     let good = begun.iter().zip(results).filter(|(_, troubles)| troubles.is_empty());
-    let looks = all(good.map(|(turn, _)| async move { (turn, check::look(&turn.guest.found.id).await) })).await;
+    let looks = all(good.map(|(turn, _)| async move { (turn, check::look(&turn.guest.found.id, None).await) })).await;
     for (turn, look) in looks {
         if look.is_ok_and(|look| look.wants_restart) {
             let name = &turn.guest.found.id.name;
@@ -354,8 +249,8 @@ fn taking(turn: &Turn) -> Action {
 }
 
 fn upgrading(turn: &Turn, minutes: u64) -> Action {
-    let Turn { guest, manager, .. } = turn;
-    let calls = vec![manager.upgrade(&guest.found.id, minutes * 60)];
+    let Turn { guest, manager, snapshot } = turn;
+    let calls = vec![manager.upgrade(&guest.found.id, minutes * 60, snapshot, &guest.check.before.failed)];
     action(Verb::Upgrade, &guest.found.id, &guest.domain, manager.to_string(), calls)
 }
 

@@ -26,7 +26,7 @@ use crate::lifecycle::upgrade::rebuild::{Rebuild, Record};
 use crate::plan::{Id, Kind, Verb};
 use crate::resolve::desired::{Desired, Domain, Machine};
 use crate::resources::journey::old;
-use crate::resources::{WantedInstance, image};
+use crate::resources::{Found, WantedInstance, image};
 use crate::ui::{Style, Ui};
 
 /// List, question, one machine after the other.
@@ -134,7 +134,12 @@ impl Stands {
             state: machine.state,
             state_written: machine.state_written,
         };
-        let (there, old) = (stands(&id), stands(&old(&id)));
+        // Of two long names that begin alike, the old ones would be called alike.
+        let is_its = |found: &Found| {
+            let journey = found.marks.as_ref().and_then(|marks| marks.journey.as_ref());
+            journey.is_some_and(|journey| journey.name == machine.name)
+        };
+        let (there, old) = (stands(&id), stands(&old(&id)).filter(|(found, _)| is_its(found)));
         Rebuild { id, domain: &domain.name, name: &machine.name, instance, there, old }
     }
 }
@@ -230,7 +235,7 @@ async fn observed(rebuild: &Rebuild<'_>) -> Record {
     if !rebuild.there.is_some_and(|(found, _)| found.is_up() && !found.is_frozen()) {
         return record.seen(!rebuild.instance.vm, BTreeSet::new());
     }
-    let look = check::look(&rebuild.id).await;
+    let look = check::look(&rebuild.id, None).await;
     record.seen(look.is_ok(), look.map(|look| look.failed).unwrap_or_default())
 }
 

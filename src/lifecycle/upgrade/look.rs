@@ -16,6 +16,8 @@ pub(crate) struct Look {
     pub(crate) manager: Option<Manager>,
     /// The units that systemd could not keep up.
     pub(crate) failed: BTreeSet<String>,
+    /// Those that it could not keep up before an upgrade that was cut off began.
+    pub(crate) before: Option<BTreeSet<String>>,
     /// systemd is starting or stopping something.
     pub(crate) busy: bool,
     /// Something that runs is older than what is installed, and only a restart of the machine changes that.
@@ -30,12 +32,16 @@ if [ -d /run/systemd/system ]; then
   systemctl list-units --failed --plain --no-legend --no-pager | while read -r unit rest; do echo failed $unit; done
   if systemctl list-jobs --no-legend --no-pager | grep -q '[0-9]'; then echo busy; fi
 fi
+if [ -n \"$1\" ] && [ \"$(head -n 1 /run/anklume-upgrade.before 2>/dev/null)\" = \"$1\" ]; then
+  echo before; tail -n +2 /run/anklume-upgrade.before | while read -r unit; do echo before $unit; done
+fi
 if [ -e /run/reboot-required ]; then echo restart; fi";
 
 impl Look {
-    /// The call that has a guest tell it.
-    pub(crate) fn call(id: &Id) -> Call {
-        Call::incus(["exec", &id.name, "--project", &id.project, "--", "sh", "-c", LOOK])
+    /// The call that has a guest tell it. `snapshot` is the one that was taken before an upgrade that was cut off.
+    pub(crate) fn call(id: &Id, snapshot: Option<&str>) -> Call {
+        let snapshot = snapshot.unwrap_or_default();
+        Call::incus(["exec", &id.name, "--project", &id.project, "--", "sh", "-c", LOOK, "sh", snapshot])
     }
 
     /// Reads what it told.
@@ -45,6 +51,8 @@ impl Look {
             match line.split_once(' ').unwrap_or((line, "")) {
                 ("manager", program) => look.manager = Manager::of(program.trim()),
                 ("failed", unit) => drop(look.failed.insert(unit.trim().to_owned())),
+                ("before", "") => drop(look.before.get_or_insert_default()),
+                ("before", unit) => drop(look.before.get_or_insert_default().insert(unit.trim().to_owned())),
                 ("busy", _) => look.busy = true,
                 ("restart", _) => look.wants_restart = true,
                 _ => {}
@@ -138,13 +146,16 @@ mod tests {
 
     #[test]
     fn what_a_guest_tells_is_read() {
-        let told = "manager apk\nfailed a.service\nfailed b.mount\nbusy\nrestart\nsomething else\n";
+        let told =
+            "manager apk\nfailed a.service\nfailed b.mount\nbusy\nbefore\nbefore a.service\nrestart\nsomething else\n";
         let expected = Look {
             manager: Some(Manager::Apk),
             failed: ["a.service".to_owned(), "b.mount".to_owned()].into(),
+            before: Some(["a.service".to_owned()].into()),
             busy: true,
             wants_restart: true,
         };
+        assert_eq!(Look::parse("before\n").before, Some([].into()), "nothing had failed");
         assert_eq!(Look::parse(told), expected);
         assert_eq!(Look::parse(""), Look::default());
     }

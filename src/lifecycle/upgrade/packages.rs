@@ -1,5 +1,6 @@
 //! The package manager of a guest, and how it brings all that is installed up to date without asking anybody.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::incus::call::Call;
@@ -48,12 +49,14 @@ impl Manager {
         }
     }
 
-    /// The call that upgrades a guest, cut off after so many seconds.
-    pub(crate) fn upgrade(self, id: &Id, limit: u64) -> Call {
+    /// The call that upgrades a guest, cut off after so many seconds. What had failed in it before is written down in it, with
+    /// the name of the snapshot, for the run that comes after one that is cut off.
+    pub(crate) fn upgrade(self, id: &Id, limit: u64, snapshot: &str, failed: &BTreeSet<String>) -> Call {
         let limit = limit.to_string();
         let cut_off = ["--kill-after=30", &limit, "incus", "exec", &id.name, "--project", &id.project];
         let script = TOLD.replace("SCRIPT", self.script());
-        Call::run("timeout", cut_off.into_iter().chain(["--", "sh", "-c", &script, MARK]))
+        let command = ["--", "sh", "-c", &script, MARK, snapshot].into_iter().chain(failed.iter().map(String::as_str));
+        Call::run("timeout", cut_off.into_iter().chain(command))
     }
 }
 
@@ -65,7 +68,8 @@ impl fmt::Display for Manager {
 
 /// What it says is of interest only where it fails, and then only the end of it.
 const TOLD: &str = "\
-log=/run/anklume-upgrade.log
+log=/run/anklume-upgrade.log before=/run/anklume-upgrade.before
+[ \"$(head -n 1 $before 2>/dev/null)\" = \"$1\" ] || printf '%s\\n' \"$@\" > $before
 (
 SCRIPT
 ) > $log 2>&1 </dev/null; code=$?
@@ -115,9 +119,10 @@ mod tests {
     #[test]
     fn an_upgrade_is_one_call_that_ends_and_is_known_again() {
         let id = Id::within(Kind::Instance, "pro", "dev");
-        let words = Manager::Dnf.upgrade(&id, 3600).words();
+        let failed = ["a.service".to_owned()].into();
+        let words = Manager::Dnf.upgrade(&id, 3600, "pre-upgrade-x", &failed).words();
         assert!(words.starts_with("timeout --kill-after=30 3600 incus exec dev --project pro -- sh -c '"), "{words}");
         assert!(words.contains("\n(\nexec dnf -y --refresh upgrade\n)"), "{words}");
-        assert!(words.ends_with("' anklume-upgrade"), "{words}");
+        assert!(words.ends_with("' anklume-upgrade pre-upgrade-x a.service"), "{words}");
     }
 }

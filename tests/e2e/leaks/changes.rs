@@ -191,6 +191,7 @@ fn row_17_nothing_crosses_while_everything_changes() {
         flood.is_plugged();
     }
     flood.bed.plan_is_empty();
+    nothing_crosses_while_machines_are_upgraded(&mut flood);
     flood.during("the end of a domain that another infrastructure then makes", |bed| {
         bed.anklume(&["destroy", "b", "--force", "--yes"]);
         bed.write("another.yml", ANOTHER);
@@ -223,6 +224,31 @@ fn nothing_crosses_while_all_of_it_goes(flood: &mut Flood) {
     for (name, ..) in WALLED.iter().filter(|(_, from, ..)| *from != "a3") {
         assert_eq!(told[*name]["crossed"], 0, "{name}, during the flush of all: {told:#}");
     }
+}
+
+/// Packages, and then root disks: of the machine in the second domain, which stops and starts again for it, by a good
+/// upgrade, by one that is put back, and by a newer image. Who else sends goes on.
+fn nothing_crosses_while_machines_are_upgraded(flood: &mut Flood) {
+    let program = |does: &str| {
+        format!("mkdir -p /usr/local/bin; echo '{does}' > /usr/local/bin/apk; chmod 755 /usr/local/bin/apk")
+    };
+    for machine in ["a1", "a2", "a3"] {
+        flood.bed.guest("a", machine, &program(":")).ok();
+    }
+    flood.bed.guest("b", "b1", &program("exit 1")).ok();
+    flood.during("an upgrade of guests of which one is put back", |bed| {
+        let run = bed.try_anklume(&["upgrade", "guests", "a", "b", "--yes"]).code(1);
+        run.says(&["failed: b1: its upgrade failed", "it was put back to pre-upgrade-"]);
+    });
+    let newer = "python3 $ANKLUME_BED/make-images /run/bed/images --serial 2 --only debian/13; rm -f /var/cache/incus/*/i*.json";
+    flood.bed.sh(newer).ok();
+    flood.bed.anklume(&["upgrade", "images", "--yes"]);
+    flood.during("a machine made anew from a newer image", |bed| {
+        bed.anklume(&["upgrade", "--rebuild", "b", "--yes"]);
+        bed.guest("b", "b1", "grep -x 2 /etc/image-serial").ok();
+    });
+    flood.is_plugged();
+    flood.bed.plan_is_empty();
 }
 
 /// The flood would have told of each.

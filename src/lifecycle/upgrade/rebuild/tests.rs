@@ -118,9 +118,8 @@ fn the_new_one_has_all_that_the_old_one_had_but_its_root_disk() {
 
 #[test]
 fn the_old_one_comes_back_whole_from_wherever_it_is() {
-    let back = |there: Option<&Value>, old: Option<&Value>| {
-        told(there, old, |rebuild: &super::Rebuild<'_>| rebuild.putting_back())
-    };
+    let putting_back = |rebuild: &Rebuild<'_>| rebuild.putting_back();
+    let back = |there: Option<&Value>, old: Option<&Value>| told(there, old, putting_back);
     let rename = "incus rename dev-anklume-old dev --project pro";
     assert_eq!(
         back(Some(&machine()), Some(&kept())),
