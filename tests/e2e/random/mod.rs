@@ -8,7 +8,8 @@ use crate::harness::Bed;
 use crate::import;
 use file::Dice;
 
-/// `ANKLUME_RANDOM_FILES` files, twenty unless said; `ANKLUME_RANDOM_SEED` picks others.
+/// `ANKLUME_RANDOM_FILES` files, twenty unless said; `ANKLUME_RANDOM_SEED` picks others. Of `ANKLUME_RANDOM_IMPORTS`
+/// one is imported too, one of three unless said.
 fn asked(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
@@ -32,6 +33,7 @@ fn kept(bed: &Bed) -> BTreeSet<String> {
 #[test]
 fn from_any_file_to_any_other_an_apply_leaves_nothing_to_do() {
     let (files, seed) = (asked("ANKLUME_RANDOM_FILES", 20), asked("ANKLUME_RANDOM_SEED", 1));
+    let one_in = asked("ANKLUME_RANDOM_IMPORTS", 3).max(1);
     let bed = Bed::up();
     for number in 0..files {
         let text = file::random(&mut Dice::new(seed.wrapping_mul(1000) + number));
@@ -45,12 +47,12 @@ fn from_any_file_to_any_other_an_apply_leaves_nothing_to_do() {
         // What the new file itself calls ephemeral is no longer protected, and is still there.
         let lost: Vec<_> = lost.into_iter().filter(|name| !still_there(&bed, name)).collect();
         assert!(lost.is_empty(), "lost {lost:?}\n{told}\n{applied}");
-        imports_itself(&bed, &told, number % IMPORTED_BARE == IMPORTED_BARE - 1);
+        let is_last = number == files - 1;
+        if is_last || number % one_in == one_in - 1 {
+            imports_itself(&bed, &told, is_last);
+        }
     }
 }
-
-/// How many files there are for one that is imported without its marks too, which takes longer.
-const IMPORTED_BARE: u64 = 10;
 
 /// The file that is imported from what was made says the same; without marks too.
 fn imports_itself(bed: &Bed, told: &str, bare: bool) {
