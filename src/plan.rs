@@ -222,6 +222,23 @@ pub(crate) struct Action {
     pub(crate) after: Vec<usize>,
 }
 
+impl Action {
+    /// An action of no domain, that nobody notices and that waits for nothing.
+    pub(crate) fn bare(id: Id, verb: Verb, calls: Vec<Call>) -> Self {
+        Self {
+            id,
+            domain: String::new(),
+            verb,
+            fields: Vec::new(),
+            impact: Impact::Live,
+            note: String::new(),
+            heavy: false,
+            calls,
+            after: Vec::new(),
+        }
+    }
+}
+
 /// Something that differs and that this plan does not change, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Held {

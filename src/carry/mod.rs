@@ -9,7 +9,7 @@ pub(crate) mod placing;
 mod tests;
 
 use crate::incus::live::Live;
-use crate::plan::{Action, Id, Impact, Kind, Plan, Verb};
+use crate::plan::{Action, Id, Kind, Plan, Verb};
 use crate::resolve::desired::{Config, Domain, Machine};
 use crate::resources::fields::{Fields, Key};
 use crate::resources::journey::{Journey, Load};
@@ -205,15 +205,5 @@ pub(crate) fn in_a_row(mut actions: Vec<Action>) -> Plan {
 }
 
 pub(crate) fn action(verb: Verb, id: Id, domain: &str, note: String, calls: Vec<crate::incus::call::Call>) -> Action {
-    Action {
-        id,
-        domain: domain.to_owned(),
-        verb,
-        fields: Vec::new(),
-        impact: Impact::Live,
-        note,
-        heavy: false,
-        calls,
-        after: Vec::new(),
-    }
+    Action { domain: domain.to_owned(), note, ..Action::bare(id, verb, calls) }
 }

@@ -13,9 +13,11 @@ use crate::failure::{Hinted, Unfinished, WrongInput};
 use crate::firewall::fence::Table;
 use crate::host::facts::read_context;
 use crate::host::gather;
-use crate::incus::door::ThisHost;
+use crate::incus::call::Call;
+use crate::incus::door::{ThisHost, json, perform};
 use crate::incus::live::Live;
 use crate::infra;
+use crate::lifecycle::under_way;
 use crate::plan::{Action, Kind, Plan, Verb, Why};
 use crate::render;
 use crate::resources::fields::Key;
@@ -44,6 +46,7 @@ pub(crate) async fn run(global: &Global, args: &FlushArgs, ui: Ui) -> Result<Exi
         return Err(Unfinished("nothing was deleted".into()).into());
     }
     let plan = carried_out(plan, &name, asked, args, ui).await?;
+    forget_runs(&name).await?;
     // Those of machines that stay are right as they are.
     if !plan.held.iter().any(|held| held.id.kind == Kind::Instance) {
         clear_generated(global, args, true, ui)?;
@@ -81,6 +84,15 @@ fn clear_generated(global: &Global, args: &FlushArgs, act: bool, ui: Ui) -> Resu
     }
     sync::clear(&dir, &SyncArgs { check: !act, ..SyncArgs::default() }, ui)?;
     Ok(true)
+}
+
+/// A run over snapshots that was cut off is written down at the server: nobody will cure it any more.
+async fn forget_runs(name: &str) -> Result<()> {
+    let server = json(&ThisHost, &Call::query("/1.0")).await.context("Incus cannot be read")?;
+    if under_way::read(&server, name).is_some() {
+        perform(&ThisHost, &under_way::over(name)).await.context("what a run that was cut off has left cannot be unset")?;
+    }
+    Ok(())
 }
 
 fn not_here() -> Hinted {

@@ -12,7 +12,7 @@ use crate::firewall::fence::{self, Table};
 use crate::incus::call::Call;
 use crate::incus::door::ThisHost;
 use crate::infra::model::RunState;
-use crate::plan::{Action, Id, Impact, Plan, Verb};
+use crate::plan::{Action, Id, Plan, Verb};
 use crate::resources::instance::Instances;
 use crate::resources::{Found, Status};
 use crate::ui::Ui;
@@ -102,15 +102,9 @@ fn calls(verb: Verb, found: &Found, force: bool) -> Turn {
 
 fn action(verb: Verb, found: &Found, calls: Vec<Call>) -> Action {
     Action {
-        id: found.id.clone(),
         domain: found.marks.as_ref().map(|marks| marks.domain.clone()).unwrap_or_default(),
-        verb,
-        fields: Vec::new(),
-        impact: Impact::Live,
-        note: String::new(),
         heavy: found.instance.as_ref().is_some_and(|instance| instance.vm),
-        calls,
-        after: Vec::new(),
+        ..Action::bare(found.id.clone(), verb, calls)
     }
 }
 

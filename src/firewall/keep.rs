@@ -11,7 +11,7 @@ use super::wall::Wall;
 use super::{services, trial};
 use crate::host::boot::{Init, Service};
 use crate::host::files;
-use crate::plan::{Action, Id, Impact, Kind, Verb};
+use crate::plan::{Action, Id, Kind, Verb};
 
 /// The file that the service loads.
 pub(crate) const FILE: &str = "/etc/anklume/firewall.json";
@@ -148,17 +148,7 @@ impl Keeping {
 }
 
 fn action(id: Id, verb: Verb, note: &str, calls: Vec<crate::incus::call::Call>) -> Action {
-    Action {
-        id,
-        domain: String::new(),
-        verb,
-        fields: Vec::new(),
-        impact: Impact::Live,
-        note: note.to_owned(),
-        heavy: false,
-        calls,
-        after: Vec::new(),
-    }
+    Action { note: note.to_owned(), ..Action::bare(id, verb, calls) }
 }
 
 /// The table of a wall as `nft -j -f` reads it from a file: an object a line, so that two of them can be compared.

@@ -4,7 +4,7 @@
 use crate::host::boot::Service;
 use crate::host::files;
 use crate::incus::call::Call;
-use crate::plan::{Action, Id, Impact, Kind, Verb};
+use crate::plan::{Action, Id, Kind, Verb};
 
 use super::file::TableFile;
 use super::keep::{self, Keeping};
@@ -76,17 +76,7 @@ fn backup(path: &str) -> Call {
 }
 
 fn action(id: Id, note: &str, calls: Vec<Call>) -> Action {
-    Action {
-        id,
-        domain: String::new(),
-        verb: Verb::Update,
-        fields: Vec::new(),
-        impact: Impact::Live,
-        note: note.to_owned(),
-        heavy: false,
-        calls,
-        after: Vec::new(),
-    }
+    Action { note: note.to_owned(), ..Action::bare(id, Verb::Update, calls) }
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! What an infrastructure implies: the firewall's machine, and the way to the AI tools.
 
-use indexmap::IndexMap;
-
-use super::model::{CloudInit, FirewallMode, Infra, Machine, Policy, RunState};
+use super::model::{FirewallMode, Infra, Machine, Policy};
 
 /// Adds what the settings of `global` ask for. Only for an infrastructure that the rules have passed.
 pub(super) fn expand(infra: &mut Infra) {
@@ -39,29 +37,10 @@ fn firewall() -> Machine {
     Machine {
         description: "Firewall between the domains".to_owned(),
         vm: true,
-        os_image: None,
-        ip: None,
-        dhcp: false,
         host_part: Some(253),
         ephemeral: Some(false),
-        instance_ephemeral: false,
-        gpu: false,
-        profiles: vec!["default".to_owned()],
         config: config.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
-        devices: IndexMap::new(),
-        cloud_init: CloudInit::default(),
-        storage_volumes: IndexMap::new(),
-        persistent_data: IndexMap::new(),
-        boot_autostart: None,
-        boot_priority: None,
-        snapshots_schedule: None,
-        snapshots_expiry: None,
-        weight: 1,
         roles: vec!["base_system".to_owned(), "firewall_router".to_owned()],
-        services: Vec::new(),
-        export_apps: Vec::new(),
-        state: RunState::Running,
-        state_written: false,
-        health: None,
+        ..Machine::default()
     }
 }

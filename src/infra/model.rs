@@ -110,6 +110,29 @@ pub(crate) struct Domain {
     pub(crate) bridge: Bridge,
 }
 
+/// One whose entry says nothing.
+impl Default for Domain {
+    fn default() -> Self {
+        Self {
+            description: String::new(),
+            enabled: true,
+            subnet_id: None,
+            trust_level: TrustLevel::SemiTrusted,
+            ephemeral: false,
+            profiles: IndexMap::new(),
+            machines: IndexMap::new(),
+            ai_provider: AiProvider::Local,
+            ai_sanitize: None,
+            file_portal: None,
+            internet: true,
+            limits: IndexMap::new(),
+            dns_zone: None,
+            acl: Vec::new(),
+            bridge: Bridge::default(),
+        }
+    }
+}
+
 /// A bridge that somebody made in another way than anklume would, and that a domain has all the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Bridge {
@@ -212,6 +235,40 @@ pub(crate) struct Machine {
     /// `state` is in the file: what was paused by hand is drift only then.
     pub(crate) state_written: bool,
     pub(crate) health: Option<String>,
+}
+
+/// One whose entry says nothing.
+impl Default for Machine {
+    fn default() -> Self {
+        Self {
+            description: String::new(),
+            vm: false,
+            os_image: None,
+            ip: None,
+            dhcp: false,
+            host_part: None,
+            ephemeral: None,
+            instance_ephemeral: false,
+            gpu: false,
+            profiles: vec!["default".to_owned()],
+            config: IndexMap::new(),
+            devices: IndexMap::new(),
+            cloud_init: CloudInit::default(),
+            storage_volumes: IndexMap::new(),
+            persistent_data: IndexMap::new(),
+            boot_autostart: None,
+            boot_priority: None,
+            snapshots_schedule: None,
+            snapshots_expiry: None,
+            weight: 1,
+            roles: Vec::new(),
+            services: Vec::new(),
+            export_apps: Vec::new(),
+            state: RunState::Running,
+            state_written: false,
+            health: None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

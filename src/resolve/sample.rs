@@ -9,8 +9,8 @@ use super::desired::{Desired, Machine as Wanted};
 use super::{HeldBridge, HeldVolume, resolve};
 use crate::host::facts::Facts;
 use crate::infra::model::{
-    Addressing, AiAccess, AiProvider, Bridge, CloudInit, Domain, FirewallMode, Global, GpuPolicy, Infra, Machine,
-    PersistentData, Policy, Profile, RunState, SharedVolume, TrustLevel, Volume,
+    Addressing, AiAccess, Domain, FirewallMode, Global, GpuPolicy, Infra, Machine, PersistentData, Policy, Profile,
+    SharedVolume, Volume,
 };
 use crate::infra::problem::{Level, Problem};
 
@@ -39,54 +39,11 @@ pub(crate) fn infra<'a>(domains: impl IntoIterator<Item = (&'a str, Domain)>) ->
 }
 
 pub(crate) fn domain<'a>(machines: impl IntoIterator<Item = (&'a str, Machine)>) -> Domain {
-    Domain {
-        description: String::new(),
-        enabled: true,
-        subnet_id: None,
-        trust_level: TrustLevel::SemiTrusted,
-        ephemeral: false,
-        profiles: IndexMap::new(),
-        machines: named(machines),
-        ai_provider: AiProvider::Local,
-        ai_sanitize: None,
-        file_portal: None,
-        internet: true,
-        limits: IndexMap::new(),
-        dns_zone: None,
-        acl: Vec::new(),
-        bridge: Bridge::default(),
-    }
+    Domain { machines: named(machines), ..Domain::default() }
 }
 
 pub(crate) fn machine() -> Machine {
-    Machine {
-        description: String::new(),
-        vm: false,
-        os_image: None,
-        ip: None,
-        dhcp: false,
-        host_part: None,
-        ephemeral: None,
-        instance_ephemeral: false,
-        gpu: false,
-        profiles: vec!["default".into()],
-        config: IndexMap::new(),
-        devices: IndexMap::new(),
-        cloud_init: CloudInit::default(),
-        storage_volumes: IndexMap::new(),
-        persistent_data: IndexMap::new(),
-        boot_autostart: None,
-        boot_priority: None,
-        snapshots_schedule: None,
-        snapshots_expiry: None,
-        weight: 1,
-        roles: Vec::new(),
-        services: Vec::new(),
-        export_apps: Vec::new(),
-        state: RunState::Running,
-        state_written: false,
-        health: None,
-    }
+    Machine::default()
 }
 
 pub(crate) fn at(ip: &str) -> Machine {

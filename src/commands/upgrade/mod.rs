@@ -19,7 +19,7 @@ use crate::failure::{self, Hinted, Unfinished, WrongInput};
 use crate::incus::call::Call;
 use crate::incus::door::{ThisHost, json};
 use crate::lifecycle::upgrade::packages::MARK;
-use crate::plan::{Action, Id, Impact, Verb};
+use crate::plan::{Action, Id, Verb};
 use crate::ui::{Style, Ui};
 
 /// Runs one step, or all but the one that makes machines anew.
@@ -62,17 +62,7 @@ async fn in_turn(global: &Global, args: UpgradeArgs, ui: Ui) -> Result<ExitCode>
 }
 
 fn action(verb: Verb, id: &Id, domain: &str, note: String, calls: Vec<Call>) -> Action {
-    Action {
-        id: id.clone(),
-        domain: domain.to_owned(),
-        verb,
-        fields: Vec::new(),
-        impact: Impact::Live,
-        note,
-        heavy: false,
-        calls,
-        after: Vec::new(),
-    }
+    Action { domain: domain.to_owned(), note, ..Action::bare(id.clone(), verb, calls) }
 }
 
 /// A run that was cut off leaves calls under way, in Incus and in guests: waits until there are none about these machines.

@@ -13,7 +13,7 @@ use super::os::Os;
 use super::subids::{self, SubIds};
 use crate::failure::Hinted;
 use crate::incus::call::Call;
-use crate::plan::{Action, Id, Impact, Kind, Verb};
+use crate::plan::{Action, Id, Kind, Verb};
 
 /// What there is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,15 +219,5 @@ fn root_disk() -> Value {
 }
 
 fn action(kind: Kind, name: &str, verb: Verb, note: &str, calls: Vec<Call>) -> Action {
-    Action {
-        id: Id::global(kind, name),
-        domain: String::new(),
-        verb,
-        fields: Vec::new(),
-        impact: Impact::Live,
-        note: note.to_owned(),
-        heavy: false,
-        calls,
-        after: Vec::new(),
-    }
+    Action { note: note.to_owned(), ..Action::bare(Id::global(kind, name), verb, calls) }
 }

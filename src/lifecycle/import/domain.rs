@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::bridges::Standing;
@@ -11,7 +10,7 @@ use super::machine::{self, Home};
 use super::scene::Scene;
 use super::stores::{self, Shared};
 use super::thing::{Keys, Thing, devices, field, is_note, keys};
-use crate::infra::model::{AclRule, Addressing, AiProvider, Bridge, Domain, Profile, TrustLevel};
+use crate::infra::model::{AclRule, Addressing, Domain, Profile};
 use crate::infra::{self, page::Remarks, problem::Path};
 use crate::plan::{Id, Kind};
 use crate::resources::Found;
@@ -48,8 +47,7 @@ pub(super) fn draft(
     disks: &mut Disks,
 ) -> Domain {
     let at = Path::of(["domains", place.domain]);
-    let mut domain = blank();
-    domain.ephemeral = !protects(scene, place);
+    let mut domain = Domain { ephemeral: !protects(scene, place), ..Domain::default() };
     of_project(scene, place, &mut domain, &at, remarks);
     if let Some(standing) = place.standing {
         of_bridge(scene, setting, place, standing, &mut domain, &at, remarks);
@@ -82,26 +80,6 @@ pub(super) fn draft(
         domain.machines.insert(name.to_owned(), drafted.machine);
     }
     domain
-}
-
-pub(super) fn blank() -> Domain {
-    Domain {
-        description: String::new(),
-        enabled: true,
-        subnet_id: None,
-        trust_level: TrustLevel::SemiTrusted,
-        ephemeral: false,
-        profiles: IndexMap::new(),
-        machines: IndexMap::new(),
-        ai_provider: AiProvider::Local,
-        ai_sanitize: None,
-        file_portal: None,
-        internet: true,
-        limits: IndexMap::new(),
-        dns_zone: None,
-        acl: Vec::new(),
-        bridge: Bridge::default(),
-    }
 }
 
 /// Is the domain to be protected? As its mark says; without one, unless all of its machines may be deleted.

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use indexmap::IndexMap;
-
 use super::images::Known;
 use super::scene::Scene;
 use super::stores::{self, Shared};
@@ -42,7 +40,7 @@ pub(super) struct Drafted {
 pub(super) fn draft(scene: &Scene<'_>, home: &Home<'_>, name: &str, found: &Found) -> Drafted {
     let thing = Thing::of(found);
     let vm = found.instance.as_ref().is_some_and(|instance| instance.vm);
-    let mut drafted = Drafted { machine: blank(vm), notes: Vec::new(), shared: Vec::new() };
+    let mut drafted = Drafted { machine: Machine { vm, ..Machine::default() }, notes: Vec::new(), shared: Vec::new() };
     let profiles = split(field(&found.fields, &Key::Profiles));
     drafted.machine.description.clone_from(&thing.description);
     drafted.machine.instance_ephemeral = field(&found.fields, &Key::Ephemeral) == "true";
@@ -65,37 +63,6 @@ pub(super) fn draft(scene: &Scene<'_>, home: &Home<'_>, name: &str, found: &Foun
 
 fn cards_home(own: &BTreeMap<String, Keys>, home: &Home<'_>) -> bool {
     own.get("eth0").is_some_and(|keys| cards::is_home(keys, home.bridge))
-}
-
-fn blank(vm: bool) -> Machine {
-    Machine {
-        description: String::new(),
-        vm,
-        os_image: None,
-        ip: None,
-        dhcp: false,
-        host_part: None,
-        ephemeral: None,
-        instance_ephemeral: false,
-        gpu: false,
-        profiles: Vec::new(),
-        config: IndexMap::new(),
-        devices: IndexMap::new(),
-        cloud_init: CloudInit::default(),
-        storage_volumes: IndexMap::new(),
-        persistent_data: IndexMap::new(),
-        boot_autostart: None,
-        boot_priority: None,
-        snapshots_schedule: None,
-        snapshots_expiry: None,
-        weight: 1,
-        roles: Vec::new(),
-        services: Vec::new(),
-        export_apps: Vec::new(),
-        state: RunState::Running,
-        state_written: false,
-        health: None,
-    }
 }
 
 impl Drafted {

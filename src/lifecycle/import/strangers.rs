@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::domain;
 use super::draft::Draft;
 use super::machine::{self, Home};
 use super::scene::Scene;
@@ -24,7 +23,7 @@ pub(super) fn draft(scene: &Scene<'_>, scope: &Scope, draft: &mut Draft) {
         let domain = name.to_lowercase();
         let at = Path::of(["domains", &domain]);
         if !draft.infra.domains.contains_key(&domain) {
-            draft.infra.domains.insert(domain.clone(), Domain { ephemeral: !found.protected, ..domain::blank() });
+            draft.infra.domains.insert(domain.clone(), Domain { ephemeral: !found.protected, ..Domain::default() });
             draft
                 .remarks
                 .note(&at, format!("for {name}, which stands in the Incus project `default` until it is moved"));
