@@ -90,7 +90,9 @@ fn clear_generated(global: &Global, args: &FlushArgs, act: bool, ui: Ui) -> Resu
 async fn forget_runs(name: &str) -> Result<()> {
     let server = json(&ThisHost, &Call::query("/1.0")).await.context("Incus cannot be read")?;
     if under_way::read(&server, name).is_some() {
-        perform(&ThisHost, &under_way::over(name)).await.context("what a run that was cut off has left cannot be unset")?;
+        perform(&ThisHost, &under_way::over(name))
+            .await
+            .context("what a run that was cut off has left cannot be unset")?;
     }
     Ok(())
 }

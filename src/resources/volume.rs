@@ -136,21 +136,27 @@ pub(crate) fn deletion_by_hand(id: &Id) -> String {
     deletion(id).words()
 }
 
-/// Projects that were not made by anklume and keep their volumes in the project `default`, where anklume touches none.
+/// Projects that were not made by anklume and have their volumes, or their profiles, in the project `default`, where
+/// anklume touches none.
 pub(super) fn elsewhere(all: &[Wanted], live: &Live) -> Vec<Conflict> {
-    let volumes = all.iter().filter(|wanted| wanted.id.kind == Kind::Volume);
+    let kinds = [(Kind::Volume, "volumes", "storage.volumes"), (Kind::Profile, "profiles", "profiles")];
+    kinds.into_iter().flat_map(|kind| borrowed(all, live, kind)).collect()
+}
+
+fn borrowed(all: &[Wanted], live: &Live, (kind, what, feature): (Kind, &str, &str)) -> Vec<Conflict> {
+    let things = all.iter().filter(|wanted| wanted.id.kind == kind);
     let projects: BTreeMap<&str, &str> =
-        volumes.map(|wanted| (wanted.id.project.as_str(), wanted.domain.as_str())).collect();
-    let feature = Key::Config("features.storage.volumes".into());
+        things.map(|wanted| (wanted.id.project.as_str(), wanted.domain.as_str())).collect();
+    let key = Key::Config(format!("features.{feature}"));
     let keeps_none = |(project, _): &(&str, &str)| {
         let found = live.found.get(&Id::global(Kind::Project, *project));
-        found.is_some_and(|found| found.fields.get(&feature).is_none_or(|value| value != "true"))
+        found.is_some_and(|found| found.fields.get(&key).is_none_or(|value| value != "true"))
     };
     let conflict = |(project, domain): (&str, &str)| Conflict {
         id: Id::global(Kind::Project, project),
         domain: domain.to_owned(),
-        message: format!("the project {project} has no volumes of its own"),
-        help: format!("`incus project set {project} features.storage.volumes=true`, while it is empty"),
+        message: format!("the project {project} has no {what} of its own"),
+        help: format!("`incus project set {project} features.{feature}=true`, while it is empty"),
     };
     projects.into_iter().filter(keeps_none).map(conflict).collect()
 }

@@ -117,7 +117,7 @@ fn coverage_30_a_flush_takes_all_of_its_own_and_leaves_all_else() {
     bed.sh("incus delete pet --project a; incus network zone record delete a.test by-hand").ok();
     // What a run over snapshots wrote down that was cut off.
     let under_way = "incus config get user.anklume.under-way.one";
-    bed.sh("incus config set user.anklume.under-way.one='{\"doing\":{\"create\":{\"name\":\"x\"}},\"machines\":[]}'").ok();
+    bed.sh("incus config set user.anklume.under-way.one='{\"doing\":\"create\",\"name\":\"x\",\"machines\":[]}'").ok();
     let again = flush(&bed, "--force --volumes --yes").ok();
     assert_eq!(bed.sh(under_way).ok().stdout.trim(), "");
     again.says(&["firewall", "deleted."]);

@@ -9,7 +9,7 @@ use super::words::Words;
 use super::{Answer, Change};
 
 /// What the remote `images` has, each for containers and for virtual machines.
-const THERE: [&str; 3] = ["debian/13", "alpine/3.20", "alpine/3.22"];
+const THERE: [&str; 5] = ["debian/13", "debian/13/cloud", "alpine/3.20", "alpine/3.22", "ubuntu/24.04"];
 
 fn of_remote(image: &str) -> Result<&'static str, String> {
     let (remote, alias) = image.split_once(':').ok_or("a remote was to be named")?;

@@ -44,14 +44,13 @@ impl Entry {
 
 impl Value {
     /// A text, a number, a word.
-    #[expect(clippy::needless_pass_by_value, reason = "numbers and references come in alike")]
-    pub(super) fn text(text: impl ToString) -> Self {
+    pub(super) fn text(text: &(impl ToString + ?Sized)) -> Self {
         Self::Text(text.to_string())
     }
 
     /// Texts on one line.
     pub(super) fn words<S: ToString>(words: impl IntoIterator<Item = S>) -> Self {
-        let items = words.into_iter().map(|word| Entry::new("", Self::text(word)));
+        let items = words.into_iter().map(|word| Entry::new("", Self::text(&word)));
         Self::List(items.collect(), Style::Line(usize::MAX))
     }
 }
@@ -208,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_text_of_many_lines_is_a_block_and_what_does_not_count_a_comment() {
-        let config = map([("user.note", Value::text("one\n two\n")), ("limits.cpu", Value::text(2))], Style::Line(3));
+        let config = map([("user.note", Value::text("one\n two\n")), ("limits.cpu", Value::text(&2))], Style::Line(3));
         let mut dev = Entry::new("dev", map([("config", config)], Style::Line(3)));
         dev.off = true;
         let text = page(&[Entry::new("machines", Value::Map(vec![dev], Style::Block))]);

@@ -100,7 +100,7 @@ impl<'r> Map<'r> {
 
     fn some<T: ToString>(&mut self, key: &str, value: Option<T>) {
         if let Some(value) = value {
-            self.put(key, Value::text(value));
+            self.put(key, Value::text(&value));
         }
     }
 
@@ -137,7 +137,7 @@ impl<'r> Map<'r> {
 fn global(global: &Global, remarks: &Remarks) -> Value {
     let mut map = Map::new(remarks, Path::of(["global"]));
     match &global.addressing {
-        Addressing::BaseSubnet(a, b) => map.put("base_subnet", Value::text(format!("{a}.{b}"))),
+        Addressing::BaseSubnet(a, b) => map.put("base_subnet", Value::text(&format!("{a}.{b}"))),
         Addressing::Zones { base: 100, step: 10 } => {}
         Addressing::Zones { base, step } => {
             let pairs = [("zone_base", *base, 100), ("zone_step", *step, 10)];

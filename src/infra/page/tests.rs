@@ -1,4 +1,4 @@
-//! Pages as somebody would have written them, and what they are read as.
+use proptest::prelude::*;
 
 use super::*;
 use crate::infra::sample::good;
@@ -85,6 +85,34 @@ shared_volumes:
 fn a_page_says_what_was_read_in_the_same_words() {
     let infra = good(PAGE);
     assert_eq!(text(&infra, &Remarks::default()), PAGE);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_text_is_read_as_it_was_written(texts in proptest::collection::vec(a_text(), 1..5), key in a_text()) {
+        let mut infra = good(PAGE);
+        let dev = &mut infra.domains["pro"].machines["dev"];
+        dev.description.clone_from(&texts[0]);
+        dev.config = texts.iter().enumerate().map(|(at, text)| (format!("user.{at}{key}"), text.clone())).collect();
+        dev.devices.clear();
+        let device = texts.iter().enumerate().map(|(at, text)| (format!("key{at}"), text.clone()));
+        let device = [("type".to_owned(), "disk".to_owned())].into_iter().chain(device);
+        dev.devices.insert("one".into(), device.collect());
+        let text = text(&infra, &Remarks::default());
+        prop_assert_eq!(good(&text), infra, "{}", text);
+    }
+}
+
+/// Words, and what means something in YAML.
+fn a_text() -> impl Strategy<Value = String> {
+    let odd = [
+        "#", ": ", " #", "- ", "\n", "\n\n", "  ", "\t", "\"", "'", "{", "]", ",", "&a", "*", "!x", "|", ">", "%", "@",
+        "`", "\\", "\u{85}", "\u{2028}", "\u{feff}", "\r", "\u{7}", "é", "true", "null", "~", "<<", "---", "x-",
+    ];
+    let part = prop_oneof![proptest::sample::select(odd.to_vec()).prop_map(str::to_owned), "[a-z0-9.]{1,5}"];
+    proptest::collection::vec(part, 0..6).prop_map(|parts| parts.concat())
 }
 
 #[test]

@@ -148,18 +148,18 @@ impl Draft {
 
     /// Shared volumes of what counts; the disks of the rest are devices.
     fn share(&mut self, scene: &Scene<'_>, left: &Left, disks: Disks, setting: &Setting<'_>) {
-        let (mut shared, mut back) = (Disks::new(), Vec::new());
+        let (mut said, mut back) = (Disks::new(), Vec::new());
         for (name, all) in disks {
             for one in all {
                 if left.shares.contains(&name) || left.has(&one.domain, &one.machine) {
                     back.push((name.clone(), one));
                 } else {
-                    shared.entry(name.clone()).or_default().push(one);
+                    said.entry(name.clone()).or_default().push(one);
                 }
             }
         }
-        let (volumes, more) = stores::shares(scene, &self.counting(), shared);
-        self.infra.shared_volumes = volumes;
+        let (shares, more) = stores::shares(scene, &self.counting(), said);
+        self.infra.shared_volumes = shares;
         for (name, one) in back.into_iter().chain(more) {
             let machine = self.infra.domains.get_mut(&one.domain).and_then(|home| home.machines.get_mut(&one.machine));
             if let Some(machine) = machine {

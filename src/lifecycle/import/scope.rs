@@ -67,7 +67,7 @@ impl Scope {
         for project in projects {
             let name = if nesting_prefix { project.strip_prefix(&prefix) } else { Some(project.as_str()) };
             if let Some(name) = name.filter(|name| !name.is_empty()) {
-                drop(scope.domains.insert(name.to_owned(), project));
+                scope.domains.insert(name.to_owned(), project);
             } else {
                 let why = format!("on this host the names of domains begin with `{prefix}` in Incus");
                 scope.refused.push((project, why));

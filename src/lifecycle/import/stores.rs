@@ -15,6 +15,8 @@ use crate::resources::volume;
 
 /// The file's own directory for what machines keep, unless most of them have another one.
 pub(super) const DATA: &str = "/srv/anklume/data";
+/// Keys that the driver of a pool sets by itself begin so.
+const DRIVERS: [&str; 4] = ["block.", "zfs.", "lvm.", "btrfs."];
 const SHARES: &str = "/srv/anklume/shares";
 
 /// The directory that most machines keep their data under. Each: domain, machine and its devices.
@@ -46,7 +48,7 @@ pub(super) fn volume(scene: &Scene<'_>, instance: &Id, device: &str, disk: &Keys
         // What its pool's driver set by itself is not the file's.
         Some(marks) => config.retain(|key, _| is_applied(Some(marks), &Key::Config(key.clone()))),
         None => {
-            config.retain(|key, _| !["block.", "zfs.", "lvm.", "btrfs."].iter().any(|start| key.starts_with(start)));
+            config.retain(|key, _| !DRIVERS.iter().any(|start| key.starts_with(start)));
         }
     }
     let size = config.get("size").filter(|size| bytes(size).is_some()).cloned();

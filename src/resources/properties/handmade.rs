@@ -23,9 +23,15 @@ struct ProjectPlot {
     bridge: BridgePlot,
     default: DefaultPlot,
     /// A profile with a card of its own, or without one.
-    #[expect(clippy::option_option, reason = "there may be none, or one without a card")]
-    extra: Option<Option<CardPlot>>,
+    extra: Extra,
     machines: Vec<MachinePlot>,
+}
+
+#[derive(Debug, Clone)]
+enum Extra {
+    None,
+    Bare,
+    WithCard(CardPlot),
 }
 
 #[derive(Debug, Clone)]
@@ -57,7 +63,7 @@ struct CardPlot {
 }
 
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each is tossed by itself")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 struct MachinePlot {
     vm: bool,
     ephemeral: bool,
@@ -130,7 +136,7 @@ fn a_project() -> impl Strategy<Value = ProjectPlot> {
     let default = (default, select(vec!["", "Default Incus profile for project x"]), yes(0.2))
         .prop_map(|((root, card), description, config)| DefaultPlot { root, card, description, config });
     let limit = option::weighted(0.2, select(vec!["limits.instances", "limits.networks"]));
-    let extra = option::of(option::of(a_card()));
+    let extra = prop_oneof![Just(Extra::None), Just(Extra::Bare), a_card().prop_map(Extra::WithCard)];
     (any::<bool>(), select(vec!["", "one"]), limit, a_bridge(), default, extra, vec(a_machine(), 0..4)).prop_map(
         |(images, description, limit, bridge, default, extra, machines)| ProjectPlot {
             images,
@@ -204,9 +210,11 @@ fn make(state: &mut State, number: usize, plot: &ProjectPlot) {
         default.config.insert("user.note".into(), "by hand".into());
     }
     state.profiles.insert((project.into(), "default".into()), default);
-    if let Some(card) = &plot.extra {
+    if !matches!(plot.extra, Extra::None) {
         let mut extra = Object { config: owned(&[("limits.cpu", "2")]), ..Object::default() };
-        extra.devices.extend(card.map(|card| ("eth0".to_owned(), card.keys(&bridge, None))));
+        if let Extra::WithCard(card) = plot.extra {
+            extra.devices.insert("eth0".to_owned(), card.keys(&bridge, None));
+        }
         state.profiles.insert((project.into(), "extra".into()), extra);
     }
     for (at, machine) in plot.machines.iter().enumerate() {
@@ -223,7 +231,7 @@ fn make_machine(
 ) {
     let mut profiles: Vec<String> = Vec::new();
     profiles.extend(["default".to_owned()].into_iter().filter(|_| machine.default));
-    profiles.extend(["extra".to_owned()].into_iter().filter(|_| machine.extra && plot.extra.is_some()));
+    profiles.extend(["extra".to_owned()].into_iter().filter(|_| machine.extra && !matches!(plot.extra, Extra::None)));
     let mut object = Object::default();
     object.config.extend(machine.config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
     if machine.vm {
@@ -231,7 +239,7 @@ fn make_machine(
     }
     let fixed = format!("{base}.{}", 2 + at);
     let gives_card =
-        (machine.default && plot.default.card.is_some()) || (machine.extra && matches!(plot.extra, Some(Some(_))));
+        (machine.default && plot.default.card.is_some()) || (machine.extra && matches!(plot.extra, Extra::WithCard(_)));
     // A machine with no card at all, and without the project's own profile, is one that anklume would give a card.
     let card = machine.card.or_else(|| {
         let plain = CardPlot { by_parent: false, named: false, filters: (None, None), limited: false };

@@ -58,6 +58,31 @@ pub(super) fn taken_over(world: &World, text: &str) -> Result<(), TestCaseError>
     Ok(())
 }
 
+#[test]
+fn what_every_example_makes_is_imported_and_nothing_differs() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let examples = ["ai-tools", "print-service", "teacher-lab", "tor-gateway", "vm-sandbox"];
+    let files = examples.map(|name| format!("examples/{name}/infra.yml"));
+    for file in files.iter().map(String::as_str).chain(["infra.example.yml", "examples/workstation/infra"]) {
+        let Ok(loaded) = infra::load(Some(&root.join(file))) else { panic!("{file}") };
+        for bare in [false, true] {
+            let world = World::new();
+            let plan = world.plan(&loaded.infra, &Options::default()).unwrap();
+            let report = world.apply(&plan);
+            assert_eq!(failures(&plan, &report), Vec::<String>::new(), "{file}");
+            if bare {
+                strip(&mut world.fake.state());
+            }
+            let imported = world.imported(&Asked::default());
+            assert_eq!(imported.left, Vec::<String>::new(), "{}", imported.text);
+            let read = read(&imported.text).unwrap();
+            let plan = world.plan(&read, &Options::default()).unwrap();
+            assert!(bare || plan.is_empty(), "{file}\n{}\n{}", imported.text, told(&plan));
+            taken_over(&world, &imported.text).unwrap();
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(config(60))]
 
