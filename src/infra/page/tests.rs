@@ -1,3 +1,5 @@
+//! Pages as somebody would have written them, and what they are read as.
+
 use proptest::prelude::*;
 
 use super::*;
