@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use super::state::Config;
 
 /// Name, for what (`c` container, `v` virtual machine, `b` both), taken live as the server's own list says it.
-const KEYS: [(&str, char, bool); 26] = [
+const KEYS: [(&str, char, bool); 28] = [
     ("boot.autostart", 'b', false),
+    ("boot.autostart.delay", 'b', false),
     ("boot.autostart.priority", 'b', false),
     ("cloud-init.network-config", 'b', false),
     ("cloud-init.user-data", 'b', false),
@@ -20,6 +21,7 @@ const KEYS: [(&str, char, bool); 26] = [
     ("limits.kernel.*", 'c', false),
     ("linux.kernel_modules", 'c', true),
     ("linux.sysctl.*", 'c', false),
+    ("nvidia.driver.capabilities", 'c', false),
     ("nvidia.runtime", 'c', false),
     ("raw.lxc", 'c', false),
     ("raw.qemu", 'v', false),

@@ -15,7 +15,8 @@ use super::thing::{self, Thing};
 use crate::infra::model::{Addressing, AiAccess, Config, Domain, FirewallMode, Global, GpuPolicy, Infra, Machine};
 use crate::infra::page::Remarks;
 use crate::infra::problem::Path;
-use crate::plan::Kind;
+use crate::plan::{Id, Kind};
+use crate::resources::Found;
 
 /// What no file can say without changing something, and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -111,7 +112,7 @@ impl Draft {
             let written = domain::draft(scene, &setting, &place, &mut draft.remarks, &mut disks);
             draft.infra.domains.insert(name.clone(), written);
         }
-        draft.leave(left);
+        draft.leave(scene, scope, ground, left);
         draft.share(scene, left, disks, &setting);
         draft.open(scene, scope, ground, left);
         draft.image(left);
@@ -130,19 +131,24 @@ impl Draft {
         infra
     }
 
-    fn leave(&mut self, left: &Left) {
-        let mut leave = |at: Path, why: &[String]| {
-            self.remarks.note(&at, "left out; `anklume apply` would change something with it:");
+    fn leave(&mut self, scene: &Scene<'_>, scope: &Scope, ground: &Ground<'_>, left: &Left) {
+        let mut leave = |at: Path, why: &[String], found: Option<&Found>| {
+            self.remarks.note(&at, "left out, since `anklume apply` would refuse it, or do this:");
             for line in why {
                 self.remarks.note(&at, format!("- {line}"));
+            }
+            // It would be taken for something that left the file.
+            if found.is_some_and(|found| found.marks.is_some() && !found.protected) {
+                self.remarks.note(&at, "it has anklume's mark: with this file, `--prune` would delete it");
             }
             self.remarks.off.insert(at);
         };
         for (domain, why) in &left.domains {
-            leave(Path::of(["domains", domain]), why);
+            leave(Path::of(["domains", domain]), why, scene.project(&scope.domains[domain]));
         }
         for ((domain, machine), why) in left.machines.iter().filter(|((domain, _), _)| !left.has_domain(domain)) {
-            leave(Path::of(["domains", domain, "machines", machine]), why);
+            let id = Id::within(Kind::Instance, &scope.domains[domain], format!("{}{machine}", ground.prefix));
+            leave(Path::of(["domains", domain, "machines", machine]), why, scene.found(&id));
         }
     }
 
