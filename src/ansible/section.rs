@@ -47,7 +47,8 @@ pub(crate) fn put(file: &[u8], body: &str) -> Vec<u8> {
         return spliced(file, section.place, &written(body, ending));
     }
     let (at, ending) = (top(file), ending_of(file));
-    let before = if at > 0 && !file[..at].ends_with(b"\n") && at != BOM.len() { ending } else { "" };
+    let is_new_line = at == 0 || file[..at].ends_with(b"\n") || file[..at] == *BOM;
+    let before = if is_new_line { "" } else { ending };
     let new = format!("{before}{}{ending}", written(body, ending));
     spliced(file, at..at, &new)
 }

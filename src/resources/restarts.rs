@@ -1,7 +1,7 @@
 //! One stop and one start for a machine that restarts for several changes, one after the other: a virtual machine that
 //! has just been started does not hear yet that it is to stop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::incus::call::Call;
 use crate::plan::{Action, Impact};
@@ -29,14 +29,18 @@ pub(crate) fn stopped(action: &Action) -> Vec<Machine> {
     action.calls.iter().filter_map(|call| machine_of("stop", call)).collect()
 }
 
-/// Only where nothing but the earlier action can keep the next one from its turn: the machine would stay down.
+/// Only where nothing but the earlier action can keep the next one from its turn: the machine would stay down. What the next
+/// one waits for, and that comes before both, is waited for by the earlier one: up between the two, a machine would be
+/// started when half of what changes is there, on a network that has moved, say, with its address of before.
 fn join(actions: &mut [Action], earlier: usize, next: usize, machine: &Machine) {
-    let is_done_by_then = |before: &usize| *before == earlier || actions[earlier].after.contains(before);
     let is_of = |verb: &str, call: &Call| machine_of(verb, call).as_ref() == Some(machine);
     let starts = actions[earlier].calls.iter().any(|call| is_of("start", call));
-    if !starts || !actions[next].after.contains(&earlier) || !actions[next].after.iter().all(is_done_by_then) {
+    if !starts || !actions[next].after.contains(&earlier) || actions[next].after.iter().any(|before| *before > earlier)
+    {
         return;
     }
+    let waited: BTreeSet<usize> = actions[next].after.iter().chain(&actions[earlier].after).copied().collect();
+    actions[earlier].after = waited.into_iter().filter(|before| *before != earlier).collect();
     for call in &mut actions[earlier].calls {
         if is_of("start", call) || is_of("pause", call) {
             *call = call.clone().rescue();
@@ -99,6 +103,16 @@ mod tests {
         assert_eq!(calls(&actions[0]), ["stop a", "stop b", "edit one", "(start a)", "start b"]);
         assert_eq!(calls(&actions[1]), ["edit two", "(start a)"]);
         assert_eq!(calls(&actions[2]), ["edit three", "start a"]);
+    }
+
+    #[test]
+    fn what_the_last_change_waits_for_is_waited_for_before_the_machine_stops() {
+        let mut actions =
+            [restarting("other", &["x"], &[]), restarting("one", &["a"], &[]), restarting("two", &["a"], &[0, 1])];
+        joined(&mut actions);
+        assert_eq!(actions[1].after, [0]);
+        assert_eq!(calls(&actions[1]), ["stop a", "edit one", "(start a)"]);
+        assert_eq!(calls(&actions[2]), ["edit two", "start a"]);
     }
 
     #[test]
