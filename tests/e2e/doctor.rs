@@ -31,7 +31,9 @@ case \"$*\" in
   reenable*) mkdir -p $requires; ln -sf /etc/systemd/system/$2 $requires/$2;;
 esac";
 
-const STOP: &str = "kill -TERM $(cat /run/bed/incusd.pid); while incus query /1.0 >/dev/null 2>&1; do sleep 0.05; done";
+/// Until it has ended: on its way out it still answers, with errors.
+const STOP: &str = "pid=$(cat /run/bed/incusd.pid); kill -TERM $pid
+    while [ -e /proc/$pid ] && ! grep -q '^State:.*Z' /proc/$pid/status; do sleep 0.05; done";
 
 fn doctor(bed: &Bed, more: &str) -> Output {
     bed.sh(&format!("PATH=$PWD/bin:$PATH $ANKLUME doctor {more}"))

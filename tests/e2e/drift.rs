@@ -46,8 +46,8 @@ fn coverage_32_what_was_added_by_hand_stays_and_what_was_changed_is_put_back() {
     let one = bed.machine("lab", "one");
     assert_eq!((&one["config"]["user.mine"], &one["devices"]["mine"]["path"]), (&json!("by-hand"), &json!("/mnt")));
     assert_eq!(one["devices"]["eth0"]["user.mine"], "x");
-    let actions =
-        ["update network net-lab", "update profile lab/default", "update profile lab/small", "update project lab"];
+    // The file says nothing of the project's description.
+    let actions = ["update network net-lab", "update profile lab/default", "update profile lab/small"];
     by_hand(
         "incus network set net-lab ipv4.nat=false user.mine=x; incus profile set small limits.processes=7 user.mine=x
          incus profile device set default eth0 security.mac_filtering=false
@@ -56,7 +56,8 @@ fn coverage_32_what_was_added_by_hand_stays_and_what_was_changed_is_put_back() {
     );
     assert_eq!(bed.incus("/1.0/networks/net-lab")["config"]["user.mine"], "x");
     assert_eq!(bed.incus("/1.0/profiles/small?project=lab")["config"]["user.mine"], "x");
-    assert_eq!(bed.incus("/1.0/projects/lab")["config"]["user.mine"], "x");
+    let lab = bed.incus("/1.0/projects/lab");
+    assert_eq!((&lab["config"]["user.mine"], &lab["description"]), (&json!("x"), &json!("x")));
     by_hand("incus profile assign one default; incus config device remove one mine", &["update instance one"]);
     // Nothing of it is ours: no plan.
     by_hand(
@@ -138,10 +139,14 @@ fn things_of_the_same_name_are_taken_over_in_sight() {
     let pid = bed.pid("lab", "two");
     let plan = bed.plan(&[]);
     let adopted: Vec<String> = plan.sorted().into_iter().filter(|action| action.starts_with("adopt")).collect();
-    assert_eq!(
-        adopted,
-        ["adopt instance two", "adopt network net-lab", "adopt profile lab/small", "adopt project lab"]
-    );
+    let all = [
+        "adopt instance two",
+        "adopt network net-lab",
+        "adopt profile lab/default",
+        "adopt profile lab/small",
+        "adopt project lab",
+    ];
+    assert_eq!(adopted, all);
     bed.anklume(&["plan"]).says(&["anklume takes it over", "~ adopt instance two"]);
     let held = plan.held();
     assert_eq!(held, ["restart instance two: eth0 ipv4.address"]);

@@ -155,7 +155,7 @@ fn everything_carries_its_marks(bed: &Bed) {
                 config["user.anklume.infra"] == "shop"
                     && ["admin", "pro", "home", "a-laboratory"]
                         .contains(&config["user.anklume.domain"].as_str().unwrap())
-                    && config["user.anklume.applied"].as_str().is_some_and(|applied| applied.starts_with("[\""))
+                    && config["user.anklume.applied"].as_str().is_some_and(|applied| applied.starts_with('['))
             })
             .collect();
         assert_eq!(mine.len(), count, "{path}: {listed:#}");
