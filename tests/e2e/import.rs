@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Bed, Output, Plan};
+use crate::harness::{Bed, Output, Plan, skip};
 
 /// Takes every mark of anklume away, as if all of it had been made by hand.
 const STRIP: &str = r#"
@@ -126,6 +126,25 @@ fn what_an_example_makes_is_imported_and_its_plan_is_empty() {
         let mut away = vec!["-f", path.as_str(), "destroy", "--force", "--yes"];
         away.extend(names.iter().map(String::as_str));
         bed.anklume(&away);
+    }
+}
+
+#[test]
+fn what_an_example_with_virtual_machines_makes_is_imported_and_its_plan_is_empty() {
+    let bed = match Bed::bare(&["--vm"]) {
+        Ok(bed) => bed,
+        Err(why) => return skip("what_an_example_with_virtual_machines_makes_is_imported", &why),
+    };
+    for example in ["vm-sandbox", "workstation"] {
+        bed.sh(&format!("rm -rf ex && cp -r {}/examples/{example} ex", env!("CARGO_MANIFEST_DIR"))).ok();
+        // Emulated machines have to do with less.
+        bed.sh("grep -rl limits.memory ex | xargs sed -i 's/limits.memory: *[0-9]*GiB/limits.memory: 512MiB/'").ok();
+        let path = if example == "vm-sandbox" { "ex/infra.yml" } else { "ex/infra" };
+        let applied = bed.try_anklume(&["-f", path, "apply", "--yes", "--agent-wait", "0"]);
+        assert!(applied.code == 0 || applied.stdout.contains("this host has no GPU"), "{applied}");
+        let (_, plan) = imported(&bed, &[]);
+        assert_eq!(plan.actions(), Vec::<String>::new(), "{example}\n{}", file(&bed));
+        bed.anklume(&["-f", path, "flush", "--force", "--volumes", "--yes"]);
     }
 }
 
