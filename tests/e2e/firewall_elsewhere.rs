@@ -1,9 +1,9 @@
 //! anklume in a machine, with the host's Incus behind a forwarded socket: the host's table is out of its reach.
 
-use crate::harness::{Bed, Output, edited, with_programs};
+use crate::harness::{Bed, edited, in_control, push_to_control, with_control};
 
 /// The host's own infrastructure: a machine that has the host's programs and the socket of its Incus.
-const HOST: &str = r#"
+const HOST: &str = "
 project_name: host
 global: {default_os_image: images:alpine/3.20}
 domains:
@@ -12,15 +12,9 @@ domains:
     machines:
       ctl:
         devices:
-          @PROGRAMS@
-          anklume: {type: disk, source: "@ANKLUME@", path: /opt/anklume, readonly: true}
+          @CONTROL@
           shared: {type: disk, source: /srv, path: /srv, shift: true}
-          incus:
-            type: proxy
-            bind: instance
-            listen: unix:/tmp/incus.socket
-            connect: unix:/var/lib/incus/unix.socket
-"#;
+";
 
 /// What is applied from within that machine.
 const INNER: &str = "
@@ -33,30 +27,18 @@ network_policies:
   - {from: a1, to: b1, ports: [80], protocol: tcp}
 ";
 
-/// Runs anklume in the machine.
-fn inside(bed: &Bed, words: &str) -> Output {
-    let path = "/opt/anklume:/usr/bin:/usr/sbin:/bin:/sbin";
-    let script = format!("cd /root; export INCUS_SOCKET=/tmp/incus.socket PATH={path}; {words}");
-    bed.guest("control", "ctl", &script)
-}
-
-fn push(bed: &Bed, text: &str) {
-    bed.write("inner.yml", text);
-    bed.sh("incus file push inner.yml ctl/root/infra.yml --project control -q").ok();
-}
-
 #[test]
 fn coverage_19_proxy_devices_give_a_machine_the_hosts_socket_and_the_host_loads_its_table() {
     let bed = Bed::up();
-    let anklume = bed.sh("dirname $ANKLUME; chmod 777 /srv").ok().stdout.trim().to_owned();
-    bed.infra(&with_programs(HOST).replace("@ANKLUME@", &anklume));
+    bed.sh("chmod 777 /srv").ok();
+    bed.infra(&with_control(&bed, HOST));
     bed.apply(&[]);
-    push(&bed, INNER);
+    push_to_control(&bed, INNER);
 
     nothing_starts_without_the_hosts_table(&bed);
     the_host_loads_what_was_exported(&bed);
     a_change_has_to_be_exported_again(&bed);
-    inside(&bed, "anklume destroy --yes").ok();
+    in_control(&bed, "anklume destroy --yes").ok();
     bed.apply(&[]);
     bed.plan_is_empty();
     bed.anklume(&["destroy", "--yes"]);
@@ -65,22 +47,30 @@ fn coverage_19_proxy_devices_give_a_machine_the_hosts_socket_and_the_host_loads_
 fn nothing_starts_without_the_hosts_table(bed: &Bed) {
     let before = bed.everything();
     let elsewhere = "Incus runs on another host than this program";
-    inside(bed, "anklume plan").ok().says(&["!", elsewhere, "`anklume firewall export FILE`"]);
-    inside(bed, "anklume apply --yes").code(1).says(&["nothing was changed", elsewhere, "anklume firewall load FILE"]);
-    inside(bed, "anklume status").ok().says(&["cannot be told: this machine cannot see what its host has loaded"]);
-    inside(bed, "anklume firewall verify").code(1).says(&[elsewhere]);
-    inside(bed, "anklume apply --firewall import x").code(2).says(&["`--firewall` takes the word `export` and a file"]);
+    in_control(bed, "anklume plan").ok().says(&["!", elsewhere, "`anklume firewall export FILE`"]);
+    in_control(bed, "anklume apply --yes").code(1).says(&[
+        "nothing was changed",
+        elsewhere,
+        "anklume firewall load FILE",
+    ]);
+    in_control(bed, "anklume status").ok().says(&["cannot be told: this machine cannot see what its host has loaded"]);
+    in_control(bed, "anklume firewall verify").code(1).says(&[elsewhere]);
+    in_control(bed, "anklume apply --firewall import x")
+        .code(2)
+        .says(&["`--firewall` takes the word `export` and a file"]);
     assert_eq!(bed.everything(), before);
-    inside(bed, "! nft list table inet anklume 2>/dev/null").ok();
+    in_control(bed, "! nft list table inet anklume 2>/dev/null").ok();
     // On the host itself there is no need of that.
     bed.try_anklume(&["apply", "--yes", "--firewall", "export", "x"]).code(1).says(&["within reach"]);
 }
 
 fn the_host_loads_what_was_exported(bed: &Bed) {
-    inside(bed, "anklume apply --yes --firewall export /srv/table.json").ok().says(&["written to /srv/table.json"]);
-    let _ = inside(bed, "anklume plan --detailed-exitcode").ok().says(&["Nothing to do"]);
-    inside(bed, "anklume status").ok().says(&["exported to /srv/table.json, ", "cannot see what its host has loaded"]);
-    inside(bed, "! nft list table inet anklume 2>/dev/null").ok();
+    in_control(bed, "anklume apply --yes --firewall export /srv/table.json").ok().says(&["written to /srv/table.json"]);
+    let _ = in_control(bed, "anklume plan --detailed-exitcode").ok().says(&["Nothing to do"]);
+    in_control(bed, "anklume status")
+        .ok()
+        .says(&["exported to /srv/table.json, ", "cannot see what its host has loaded"]);
+    in_control(bed, "! nft list table inet anklume 2>/dev/null").ok();
     bed.wait_for_guests(&[("a", "a1", "10.120.1.1"), ("b", "b1", "10.120.2.1"), ("control", "ctl", "10.120.0.1")]);
     let apart = [("b/b1", "tcp 10.120.1.1:80"), ("a/a1", "ping 10.120.2.1")];
     bed.packets(true, &apart);
@@ -117,11 +107,11 @@ fn the_host_refuses_what_is_not_such_a_table(bed: &Bed) {
 }
 
 fn a_change_has_to_be_exported_again(bed: &Bed) {
-    push(bed, &edited(INNER, &[("[80]", "[80, 7000]")]));
-    inside(bed, "anklume status").ok().says(&["NOT as the file says: exported to /srv/table.json"]);
-    inside(bed, "anklume apply --yes").code(1).says(&["nothing was changed"]);
-    inside(bed, "anklume firewall export /srv/table.json").ok().says(&["`anklume firewall load` on the host"]);
-    inside(bed, "anklume apply --yes").ok().says(&["Nothing to do"]);
+    push_to_control(bed, &edited(INNER, &[("[80]", "[80, 7000]")]));
+    in_control(bed, "anklume status").ok().says(&["NOT as the file says: exported to /srv/table.json"]);
+    in_control(bed, "anklume apply --yes").code(1).says(&["nothing was changed"]);
+    in_control(bed, "anklume firewall export /srv/table.json").ok().says(&["`anklume firewall load` on the host"]);
+    in_control(bed, "anklume apply --yes").ok().says(&["Nothing to do"]);
     bed.anklume(&["firewall", "load", "/srv/table.json", "--yes"]).says(&["7000"]);
     bed.sh("nft list table inet anklume").ok().says(&["7000"]);
 }

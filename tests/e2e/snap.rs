@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Bed, Output, calls_of, cut_off_at, edited, wait_for, with_programs};
+use crate::harness::{Bed, Output, calls_of, cut_off_at, edited, in_control, push_to_control, wait_for, with_control};
 
 const FILE: &str = "
 project_name: snaps
@@ -255,7 +255,7 @@ fn a_restore_that_is_cut_off_ends_when_it_is_run_again() {
 }
 
 /// A machine that has the host's programs and the socket of its Incus.
-const CONTROL: &str = r#"
+const CONTROL: &str = "
 project_name: host
 global: {default_os_image: images:alpine/3.20}
 domains:
@@ -265,29 +265,18 @@ domains:
       ctl:
         storage_volumes: {data: {path: /data}}
         devices:
-          @PROGRAMS@
-          anklume: {type: disk, source: "@ANKLUME@", path: /opt/anklume, readonly: true}
-          incus:
-            type: proxy
-            bind: instance
-            listen: unix:/tmp/incus.socket
-            connect: unix:/var/lib/incus/unix.socket
-"#;
+          @CONTROL@
+";
 
 #[test]
 fn a_machine_takes_a_snapshot_of_itself_and_goes_back_to_it() {
     let bed = Bed::up();
     bed.infra(FILE);
     bed.try_anklume(&["snap", "create", "self"]).code(1).says(&["does not run in a machine that this Incus has"]);
-    let anklume = bed.sh("dirname $ANKLUME").ok().stdout.trim().to_owned();
-    bed.infra(&with_programs(CONTROL).replace("@ANKLUME@", &anklume));
+    bed.infra(&with_control(&bed, CONTROL));
     bed.apply(&[]);
-    bed.write("inner.yml", "project_name: inner\nglobal: {}\ndomains: {}\n");
-    bed.sh("incus file push inner.yml ctl/root/infra.yml --project control -q").ok();
-    let path = "/opt/anklume:/usr/bin:/usr/sbin:/bin:/sbin";
-    let inside = |words: &str| {
-        bed.guest("control", "ctl", &format!("cd /root; export INCUS_SOCKET=/tmp/incus.socket PATH={path}; {words}"))
-    };
+    push_to_control(&bed, "project_name: inner\nglobal: {}\ndomains: {}\n");
+    let inside = |words: &str| in_control(&bed, words);
     inside("echo one > /root/word; sync").ok();
     inside("anklume snap create self --consistent").code(1).says(&["would freeze the machine that it runs in"]);
     inside("anklume snap create self --volumes --name before").ok().says(&["before\n"]);

@@ -24,6 +24,34 @@ pub(crate) fn with_programs(text: &str) -> String {
     edited(text, &[("@PROGRAMS@", &devices.join("\n          "))])
 }
 
+/// Devices that give a container these, anklume, and the socket of the host's Incus, in the place of `@CONTROL@`.
+pub(crate) fn with_control(bed: &Bed, text: &str) -> String {
+    let anklume = bed.sh("dirname $ANKLUME").ok().stdout.trim().to_owned();
+    let devices = format!(
+        "@PROGRAMS@
+          anklume: {{type: disk, source: \"{anklume}\", path: /opt/anklume, readonly: true}}
+          incus:
+            type: proxy
+            bind: instance
+            listen: unix:/tmp/incus.socket
+            connect: unix:/var/lib/incus/unix.socket"
+    );
+    with_programs(&edited(text, &[("@CONTROL@", &devices)]))
+}
+
+/// Runs something in such a container, called `ctl` in the project `control`, where `infra.yml` is.
+pub(crate) fn in_control(bed: &Bed, words: &str) -> Output {
+    let path = "/opt/anklume:/usr/bin:/usr/sbin:/bin:/sbin";
+    let script = format!("cd /root; export INCUS_SOCKET=/tmp/incus.socket PATH={path}; {words}");
+    bed.guest("control", "ctl", &script)
+}
+
+/// Gives it that file.
+pub(crate) fn push_to_control(bed: &Bed, infra: &str) {
+    bed.write("inner.yml", infra);
+    bed.sh("incus file push inner.yml ctl/root/infra.yml --project control -q").ok();
+}
+
 /// A text with some words replaced, each of which is in it.
 #[track_caller]
 pub(crate) fn edited(text: &str, edits: &[(&str, &str)]) -> String {
