@@ -35,7 +35,7 @@ pub(crate) async fn run(global: &Global, args: &FlushArgs, ui: Ui) -> Result<Exi
     let live = read().await?;
     let plan = flush(&name, &live, asked);
     ui.print(render::text::flush(&plan, &ui.out));
-    if !clear_generated(global, args, false, ui)? && plan.actions.is_empty() {
+    if !(is_whole(&plan) && clear_generated(global, args, false, ui)?) && plan.actions.is_empty() {
         return nothing(&plan, &name, &live, ui);
     }
     say_what_stays(&plan, &live, ui);
@@ -47,8 +47,7 @@ pub(crate) async fn run(global: &Global, args: &FlushArgs, ui: Ui) -> Result<Exi
     }
     let plan = carried_out(plan, &name, asked, args, ui).await?;
     forget_runs(&name).await?;
-    // Those of machines that stay are right as they are.
-    if !plan.held.iter().any(|held| held.id.kind == Kind::Instance) {
+    if is_whole(&plan) {
         clear_generated(global, args, true, ui)?;
     }
     left(&plan)
@@ -73,6 +72,11 @@ async fn read() -> Result<Live> {
         live.table.known()?;
     }
     Ok(live)
+}
+
+/// Does no machine stay? Else the files for Ansible are right as they are.
+fn is_whole(plan: &Plan) -> bool {
+    !plan.held.iter().any(|held| held.id.kind == Kind::Instance)
 }
 
 /// The files for Ansible beside that of the infrastructure: tells which of them have managed sections, and takes these out
