@@ -223,7 +223,7 @@ mod tests {
 
     use super::*;
     use crate::incus::call::Call;
-    use crate::plan::{Id, Impact};
+    use crate::plan::Id;
 
     /// Fails every call whose first word is in `bad`; remembers the others.
     #[derive(Default)]
@@ -260,15 +260,8 @@ mod tests {
 
     fn action(name: &str, after: &[usize]) -> Action {
         Action {
-            id: Id::global(Kind::Project, name),
-            domain: String::new(),
-            verb: Verb::Create,
-            fields: Vec::new(),
-            impact: Impact::Live,
-            note: String::new(),
-            heavy: false,
-            calls: vec![Call::incus([name])],
             after: after.to_vec(),
+            ..Action::bare(Id::global(Kind::Project, name), Verb::Create, vec![Call::incus([name])])
         }
     }
 

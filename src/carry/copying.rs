@@ -16,13 +16,13 @@ const AUTOSTART: &str = "boot.autostart";
 /// The copies that an earlier run left behind: the instance, then the volumes that it has.
 pub(crate) fn leftovers(live: &Live, place: &Id, volumes: &[Load]) -> Vec<Action> {
     let found = live.found.get(&part(place));
-    let domain = found.and_then(|found| found.marks.as_ref()).map(|marks| marks.domain.clone()).unwrap_or_default();
-    let delete = |found: &Found| action(Verb::Delete, found.id.clone(), &domain, cut_off(), Instances.delete(found));
+    let domain = found.map(Found::domain).unwrap_or_default();
+    let delete = |found: &Found| action(Verb::Delete, found.id.clone(), domain, cut_off(), Instances.delete(found));
     let mut actions: Vec<Action> = found.map(delete).into_iter().collect();
     for load in volumes {
         let id = volume_part(&Id::within(Kind::Volume, &place.project, &load.to));
         if live.found.contains_key(&id) {
-            actions.push(action(Verb::Delete, id.clone(), &domain, cut_off(), vec![volume::deletion(&id)]));
+            actions.push(action(Verb::Delete, id.clone(), domain, cut_off(), vec![volume::deletion(&id)]));
         }
     }
     actions

@@ -11,7 +11,7 @@ use crate::failure::{Hinted, Unfinished};
 use crate::host::repository::{self, Repository};
 use crate::incus::call::Call;
 use crate::incus::door::{ThisHost, json};
-use crate::plan::{Action, Impact, Plan, Verb};
+use crate::plan::{Action, Plan, Verb};
 use crate::render;
 use crate::resources::cache::{Cache, Name, wanted};
 use crate::resources::image;
@@ -154,17 +154,7 @@ async fn carry_out(plan: &Plan, past: &str, ui: Ui) -> Result<()> {
 }
 
 fn action(verb: Verb, (image, vm): &Name, calls: Vec<Call>) -> Action {
-    Action {
-        id: image::id(image, *vm),
-        domain: String::new(),
-        verb,
-        fields: Vec::new(),
-        impact: Impact::Live,
-        note: String::new(),
-        heavy: false,
-        calls,
-        after: Vec::new(),
-    }
+    Action::bare(image::id(image, *vm), verb, calls)
 }
 
 /// Those of `all` that were named, of both kinds; all where none was.

@@ -102,7 +102,7 @@ fn calls(verb: Verb, found: &Found, force: bool) -> Turn {
 
 fn action(verb: Verb, found: &Found, calls: Vec<Call>) -> Action {
     Action {
-        domain: found.marks.as_ref().map(|marks| marks.domain.clone()).unwrap_or_default(),
+        domain: found.domain().to_owned(),
         heavy: found.instance.as_ref().is_some_and(|instance| instance.vm),
         ..Action::bare(found.id.clone(), verb, calls)
     }

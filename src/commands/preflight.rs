@@ -237,15 +237,9 @@ mod tests {
         let text = |text: Option<&str>| text.map(str::to_owned);
         let field = Field { key: "size".into(), before: text(before), after: text(after), impact: Impact::Live };
         Action {
-            id: volume::id("pro", "default", "pro-dev-data"),
             domain: "pro".into(),
-            verb,
             fields: vec![field],
-            impact: Impact::Live,
-            note: String::new(),
-            heavy: false,
-            calls: Vec::new(),
-            after: Vec::new(),
+            ..Action::bare(volume::id("pro", "default", "pro-dev-data"), verb, Vec::new())
         }
     }
 

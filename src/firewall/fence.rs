@@ -221,17 +221,7 @@ pub(crate) fn load_call(batch: Value) -> Call {
 }
 
 fn fence(verb: Verb, fields: Vec<Field>, note: &str, calls: Vec<Call>) -> Action {
-    Action {
-        id: Id::global(Kind::Firewall, "inet anklume"),
-        domain: String::new(),
-        verb,
-        fields,
-        impact: Impact::Live,
-        note: note.to_owned(),
-        heavy: false,
-        calls,
-        after: Vec::new(),
-    }
+    Action { fields, note: note.to_owned(), ..Action::bare(Id::global(Kind::Firewall, "inet anklume"), verb, calls) }
 }
 
 /// What a new table does, in a few words.

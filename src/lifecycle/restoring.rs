@@ -89,7 +89,7 @@ impl Restoring<'_> {
         };
         Action {
             id: self.found.id.clone(),
-            domain: self.found.marks.as_ref().map(|marks| marks.domain.clone()).unwrap_or_default(),
+            domain: self.found.domain().to_owned(),
             verb: Verb::Restore,
             fields: Vec::new(),
             impact: if self.found.is_up() { Impact::Restart } else { Impact::Live },

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::host::clock;
 use crate::incus::call::Call;
-use crate::plan::{Action, Id, Impact, Kind, Verb};
+use crate::plan::{Action, Id, Kind, Verb};
 use crate::resources::fields::Marks;
 use crate::resources::{Found, volume};
 
@@ -135,30 +135,18 @@ fn id(machine: &Id, name: &str) -> Id {
 /// The action that takes one.
 pub(crate) fn taking(found: &Found, volumes: &BTreeSet<Id>, name: &str, expires: Option<&str>) -> Action {
     Action {
-        id: id(&found.id, name),
-        domain: found.marks.as_ref().map(|marks| marks.domain.clone()).unwrap_or_default(),
-        verb: Verb::Create,
-        fields: Vec::new(),
-        impact: Impact::Live,
+        domain: found.domain().to_owned(),
         note: with(volumes),
-        heavy: false,
-        calls: create(&found.id, volumes, name, expires),
-        after: Vec::new(),
+        ..Action::bare(id(&found.id, name), Verb::Create, create(&found.id, volumes, name, expires))
     }
 }
 
 /// The action that deletes one.
 pub(crate) fn removal(snapshot: &Snapshot, domain: &str) -> Action {
     Action {
-        id: id(&snapshot.machine, &snapshot.name),
         domain: domain.to_owned(),
-        verb: Verb::Delete,
-        fields: Vec::new(),
-        impact: Impact::Live,
         note: with(&snapshot.volumes),
-        heavy: false,
-        calls: delete(snapshot),
-        after: Vec::new(),
+        ..Action::bare(id(&snapshot.machine, &snapshot.name), Verb::Delete, delete(snapshot))
     }
 }
 

@@ -8,7 +8,7 @@ use super::reading::Snapshots;
 use super::snapshot;
 use crate::incus::call::Call;
 use crate::incus::live::Live;
-use crate::plan::{Action, Id, Impact, Kind, Plan, Verb};
+use crate::plan::{Action, Id, Kind, Plan, Verb};
 use crate::resources::instance::Instances;
 use crate::resources::{Found, Status};
 
@@ -121,7 +121,7 @@ impl UnderWay {
         };
         if !there.iter().all(is_whole) {
             let left = there.iter().filter_map(taken);
-            plan.actions.extend(left.map(|left| snapshot::removal(left, domain(&live.found[&left.machine]))));
+            plan.actions.extend(left.map(|left| snapshot::removal(left, live.found[&left.machine].domain())));
         }
         plan
     }
@@ -130,26 +130,12 @@ impl UnderWay {
 /// The action that freezes one, or lets it run on.
 pub(crate) fn state(found: &Found, verb: Verb) -> Action {
     let call = if verb == Verb::Pause { Instances::pause(&found.id) } else { Instances::resume(&found.id) };
-    Action {
-        id: found.id.clone(),
-        domain: domain(found).to_owned(),
-        verb,
-        fields: Vec::new(),
-        impact: Impact::Live,
-        note: String::new(),
-        heavy: false,
-        calls: vec![call],
-        after: Vec::new(),
-    }
+    Action { domain: found.domain().to_owned(), ..Action::bare(found.id.clone(), verb, vec![call]) }
 }
 
 /// The action that lets run on what another one has frozen.
 pub(crate) fn thawed(freezing: &Action) -> Action {
     Action { verb: Verb::Resume, calls: vec![Instances::resume(&freezing.id)], ..freezing.clone() }
-}
-
-fn domain(found: &Found) -> &str {
-    found.marks.as_ref().map(|marks| marks.domain.as_str()).unwrap_or_default()
 }
 
 #[cfg(test)]

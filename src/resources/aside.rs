@@ -151,10 +151,10 @@ pub(crate) fn was(found: &Found) -> &str {
 
 /// What a plan tells of one that is kept.
 pub(super) fn held(found: &Found) -> Held {
-    let (was, name, marks) = (was(found), &found.id.name, found.marks.as_ref());
+    let (was, name) = (was(found), &found.id.name);
     Held {
         id: found.id.clone(),
-        domain: marks.map(|marks| marks.domain.clone()).unwrap_or_default(),
+        domain: found.domain().to_owned(),
         why: Why::Kept,
         fields: Vec::new(),
         message: format!("{was} as it was before it was made anew; `anklume destroy {name} --force` deletes it"),

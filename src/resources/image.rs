@@ -1,7 +1,7 @@
 //! Images: fetched once into the cache that all domains share, before the instances that need them.
 
 use crate::incus::call::Call;
-use crate::plan::{Action, Id, Impact, Kind, Verb};
+use crate::plan::{Action, Id, Kind, Verb};
 
 /// The alias that anklume keeps an image of a remote under. Aliases of the remote itself are not copied: those of two
 /// remotes could be the same, and one alias cannot stand for a container and a virtual machine image at once.
@@ -31,17 +31,7 @@ pub(super) fn creation(image: &str, vm: bool, stored: Option<&[String]>) -> Acti
         Some(files) => ("from the image repository", import(files, image, vm)),
         None => ("fetched once for all domains, kept up to date", fetch(image, vm)),
     };
-    Action {
-        id: id(image, vm),
-        domain: String::new(),
-        verb: Verb::Create,
-        fields: Vec::new(),
-        impact: Impact::Live,
-        note: note.into(),
-        heavy: false,
-        calls: vec![call],
-        after: Vec::new(),
-    }
+    Action { note: note.into(), ..Action::bare(id(image, vm), Verb::Create, vec![call]) }
 }
 
 /// The call that fetches it and keeps it up to date.

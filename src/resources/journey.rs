@@ -147,12 +147,8 @@ pub(crate) fn elsewhere<'a>(id: &Id, live: &'a Live, infra: &str) -> Option<&'a 
     live.found.values().find(|found| of_name(found) && ours(found))
 }
 
-fn domain(found: &Found) -> String {
-    found.marks.as_ref().map(|marks| marks.domain.clone()).unwrap_or_default()
-}
-
 fn moved(wanted: &Wanted, source: &Found) -> Held {
-    let (from, name) = (domain(source), &wanted.id.name);
+    let (from, name) = (source.domain(), &wanted.id.name);
     Held {
         id: wanted.id.clone(),
         domain: wanted.domain.clone(),
@@ -172,7 +168,7 @@ fn cut_off(found: &Found) -> Held {
     };
     Held {
         id: found.id.clone(),
-        domain: domain(found),
+        domain: found.domain().to_owned(),
         why: Why::Unfinished,
         fields: Vec::new(),
         message: format!("{what}; {goes_on}`anklume destroy {} --force` deletes it", found.id.name),

@@ -188,6 +188,11 @@ impl Found {
         running::is_ephemeral(&self.fields)
     }
 
+    /// The domain that it is marked with; empty for what nobody marked.
+    pub(crate) fn domain(&self) -> &str {
+        self.marks.as_ref().map(|marks| marks.domain.as_str()).unwrap_or_default()
+    }
+
     /// Is it a machine that is paused?
     pub(crate) fn is_frozen(&self) -> bool {
         self.instance.as_ref().is_some_and(|instance| instance.status == Status::Frozen)

@@ -40,20 +40,10 @@ pub(super) fn sorted(nodes: Vec<(Action, BTreeSet<usize>)>) -> Vec<Action> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Id, Impact, Kind, Verb};
+    use crate::plan::{Id, Kind, Verb};
 
     fn node(name: &str, before: &[usize]) -> (Action, BTreeSet<usize>) {
-        let action = Action {
-            id: Id::global(Kind::Project, name),
-            domain: String::new(),
-            verb: Verb::Create,
-            fields: Vec::new(),
-            impact: Impact::Live,
-            note: String::new(),
-            heavy: false,
-            calls: Vec::new(),
-            after: Vec::new(),
-        };
+        let action = Action::bare(Id::global(Kind::Project, name), Verb::Create, Vec::new());
         (action, before.iter().copied().collect())
     }
 

@@ -22,7 +22,7 @@ use crate::firewall::{fence, keep};
 use crate::incus::call::Call;
 use crate::incus::live::Live;
 use crate::incus::server::Server;
-use crate::plan::{Action, Held, Id, Impact, Kind, Plan, Verb, Why};
+use crate::plan::{Action, Held, Id, Kind, Plan, Verb, Why};
 use crate::resolve::desired::Desired;
 
 /// What the user asked for on the command line.
@@ -315,14 +315,8 @@ fn is_blank(found: &Found) -> bool {
 /// What all actions about a thing of the file have in common.
 fn action(wanted: &Wanted) -> Action {
     Action {
-        id: wanted.id.clone(),
         domain: wanted.domain.clone(),
-        verb: Verb::Update,
-        fields: Vec::new(),
-        impact: Impact::Live,
-        note: String::new(),
         heavy: wanted.instance.as_ref().is_some_and(|instance| instance.vm),
-        calls: Vec::new(),
-        after: Vec::new(),
+        ..Action::bare(wanted.id.clone(), Verb::Update, Vec::new())
     }
 }

@@ -66,7 +66,7 @@ impl<'a> Release<'a> {
         let takers: Vec<&str> = self.takers.iter().map(|taker| taker.name.as_str()).collect();
         Action {
             id: self.holder.id.clone(),
-            domain: self.holder.marks.as_ref().map(|marks| marks.domain.clone()).unwrap_or_default(),
+            domain: self.holder.domain().to_owned(),
             verb: Verb::Release,
             fields,
             impact,

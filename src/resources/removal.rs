@@ -7,7 +7,7 @@ use super::target::Target;
 use super::weigh::{AllWeighed, after};
 use super::{Found, aside, needs_of, resource, volume};
 use crate::incus::live::Live;
-use crate::plan::{Action, Held, Id, Impact, Kind, Verb, Why};
+use crate::plan::{Action, Held, Id, Kind, Verb, Why};
 
 /// What goes, and what stays though it left the file.
 #[derive(Default)]
@@ -25,7 +25,7 @@ pub(super) fn orphans<'a>(sides: &Sides<'a>, left: &BTreeSet<Id>) -> Removal<'a>
         ours(found, &desired.infra)
             && sides.wanted_of(&found.id).is_none()
             && !left.contains(&found.id)
-            && !desired.disabled.contains(&domain(found))
+            && !desired.disabled.contains(found.domain())
     };
     let orphans = sides.live.found.values().filter(is_orphan).filter(|found| !goes_along(found));
     let (volumes, orphans): (Vec<&Found>, Vec<&Found>) = orphans.partition(|found| is_volume(found));
@@ -34,7 +34,7 @@ pub(super) fn orphans<'a>(sides: &Sides<'a>, left: &BTreeSet<Id>) -> Removal<'a>
     let (parts, volumes): (Vec<&Found>, Vec<&Found>) = volumes.into_iter().partition(parts);
     let kept = volumes.into_iter().map(|volume| kept(volume, "not in the file; kept with its data"));
     let kept = kept.chain(parts.into_iter().map(cut_off)).chain(aside.into_iter().map(aside::held));
-    let goes = |found: &&Found| sides.options.prune && !stays(found) && target.names(&domain(found), &found.id);
+    let goes = |found: &&Found| sides.options.prune && !stays(found) && target.names(found.domain(), &found.id);
     let (delete, stay): (Vec<&Found>, Vec<&Found>) = orphans.into_iter().partition(goes);
     Removal { delete, held: kept.chain(stay.into_iter().map(not_pruned)).collect() }
 }
@@ -129,12 +129,8 @@ fn cut_off(volume: &Found) -> Held {
     )
 }
 
-fn domain(found: &Found) -> String {
-    found.marks.as_ref().map(|marks| marks.domain.clone()).unwrap_or_default()
-}
-
 fn held(found: &Found, why: Why, message: String) -> Held {
-    Held { id: found.id.clone(), domain: domain(found), why, fields: Vec::new(), message }
+    Held { id: found.id.clone(), domain: found.domain().to_owned(), why, fields: Vec::new(), message }
 }
 
 /// Is it protected, and more than what the file said once? Filters and names of a domain that goes on are not.
@@ -150,7 +146,7 @@ fn not_pruned(found: &Found) -> Held {
 }
 
 fn protected(found: &Found) -> Held {
-    let name = if found.id.kind == Kind::Instance { found.id.name.clone() } else { domain(found) };
+    let name = if found.id.kind == Kind::Instance { found.id.name.clone() } else { found.domain().to_owned() };
     held(found, Why::Protected, format!("protected; `anklume destroy {name} --force` deletes it"))
 }
 
@@ -215,15 +211,9 @@ pub(crate) fn action(found: &Found) -> Action {
     // A volume has no way to go but this one, and is among what goes only where that was said in so many words.
     let calls = if is_volume(found) { vec![volume::deletion(&found.id)] } else { resource.delete(found) };
     Action {
-        id: found.id.clone(),
-        domain: domain(found),
-        verb: Verb::Delete,
-        fields: Vec::new(),
-        impact: Impact::Live,
-        note: String::new(),
+        domain: found.domain().to_owned(),
         heavy: found.instance.as_ref().is_some_and(|instance| instance.vm),
-        calls,
-        after: Vec::new(),
+        ..Action::bare(found.id.clone(), Verb::Delete, calls)
     }
 }
 

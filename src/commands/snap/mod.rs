@@ -148,6 +148,5 @@ fn duration(option: &str, text: &str) -> Result<u64> {
 
 /// The domain that a machine is in, as the file names it.
 fn domain<'a>(ground: &'a Ground, id: &Id) -> &'a str {
-    let marks = ground.live.found.get(id).and_then(|found| found.marks.as_ref());
-    marks.map(|marks| marks.domain.as_str()).unwrap_or_default()
+    ground.live.found.get(id).map(Found::domain).unwrap_or_default()
 }

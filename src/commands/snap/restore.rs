@@ -127,7 +127,7 @@ impl Back<'_> {
             }
             let mut before: Vec<usize> = Vec::new();
             for newer in newer {
-                let domain = one.found.marks.as_ref().map(|marks| marks.domain.as_str()).unwrap_or_default();
+                let domain = one.found.domain();
                 let removal = snapshot::removal(newer, domain);
                 plan.actions.push(Action { after: before.clone(), ..removal });
                 before = vec![plan.actions.len() - 1];

@@ -239,15 +239,10 @@ impl Rebuild<'_> {
 
     fn action(&self, verb: Verb, note: &str, calls: Vec<Call>) -> Action {
         Action {
-            id: self.id.clone(),
             domain: self.domain.to_owned(),
-            verb,
-            fields: Vec::new(),
-            impact: Impact::Live,
             note: note.to_owned(),
             heavy: self.instance.vm,
-            calls,
-            after: Vec::new(),
+            ..Action::bare(self.id.clone(), verb, calls)
         }
     }
 }

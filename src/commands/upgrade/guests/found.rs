@@ -52,7 +52,7 @@ pub(super) async fn guests(ground: &Ground, names: &[String]) -> Result<Vec<Gues
         let health = machine.and_then(|machine| machine.health.clone());
         Guest {
             found: found.clone(),
-            domain: found.marks.as_ref().map(|marks| marks.domain.clone()).unwrap_or_default(),
+            domain: found.domain().to_owned(),
             volumes: own_volumes(ground, found, machine),
             leftover,
             check: Subject { id: found.id.clone(), before, asks: true, health },
