@@ -49,7 +49,7 @@ fn file(keeping: &Keeping, wall: &Wall, in_force: Option<&LiveTable>) -> Option<
     let wanted = keep::wanted(wall)?;
     let kept = keeping.file.as_ref().filter(|kept| **kept != wanted)?;
     let table = TableFile::parse(&wanted).ok()?.table;
-    // On trial, or not applied yet: then the kept one is right as it is.
+    // On trial, or another one than the file asks for until the next apply: then the kept one is right as it is.
     if keeping.on_trial || in_force != Some(&table) {
         return None;
     }
