@@ -25,29 +25,23 @@ const ROUNDS: usize = 4;
 /// Looks and tells; mends and looks again where it was asked to.
 pub(crate) async fn run(global: &Global, args: &HostDoctorArgs, ui: Ui) -> Result<ExitCode> {
     let mut tried: Vec<String> = Vec::new();
+    let mut report = look(global, args, ui).await?;
     for _ in 0..ROUNDS {
-        let report = look(global).await?;
-        if args.format == Format::Text {
-            ui.print(told::text(&report, &ui.out));
-        }
         let fixes: Vec<String> = report.fixes().into_iter().map(str::to_owned).collect();
         let helps_no_more = fixes.iter().all(|command| tried.contains(command));
         if !args.fix || helps_no_more || !agreed(&fixes, args, ui)? {
-            return Ok(verdict(&report, args, ui));
+            break;
         }
         for command in &fixes {
             mend(command, global, ui).await?;
         }
         tried.extend(fixes);
+        report = look(global, args, ui).await?;
     }
-    Ok(verdict(&look(global).await?, args, ui))
-}
-
-fn verdict(report: &Report, args: &HostDoctorArgs, ui: Ui) -> ExitCode {
     if args.format == Format::Json {
-        ui.print(told::json(report));
+        ui.print(told::json(&report));
     }
-    if report.is_broken() { ExitCode::FAILURE } else { DONE }
+    Ok(if report.is_broken() { ExitCode::FAILURE } else { DONE })
 }
 
 fn agreed(fixes: &[String], args: &HostDoctorArgs, ui: Ui) -> Result<bool> {
@@ -77,10 +71,15 @@ async fn mend(command: &str, global: &Global, ui: Ui) -> Result<()> {
     Ok(())
 }
 
-async fn look(global: &Global) -> Result<Report> {
+/// Looks; people are told each time, programs what is so in the end.
+async fn look(global: &Global, args: &HostDoctorArgs, ui: Ui) -> Result<Report> {
     let mut readings = gather::read(&ThisHost, Path::new("/")).await;
     let file = file(global, &mut readings).await?;
-    Ok(report(&readings, &file))
+    let report = report(&readings, &file);
+    if args.format == Format::Text {
+        ui.print(told::text(&report, &ui.out));
+    }
+    Ok(report)
 }
 
 /// The file, and this host as it is seen from it.
