@@ -6,13 +6,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use super::{DONE, apply, lock, seen_from, sync, unusable};
+use super::{DONE, apply, lock, seen, sync, unusable};
 use crate::apply::Outcome;
 use crate::cli::{FlushArgs, Global, SyncArgs};
 use crate::failure::{Hinted, Unfinished, WrongInput};
 use crate::firewall::fence::Table;
 use crate::host::facts::read_context;
-use crate::host::gather;
 use crate::incus::call::Call;
 use crate::incus::door::{ThisHost, json, perform};
 use crate::incus::live::Live;
@@ -63,10 +62,7 @@ fn name(global: &Global, args: &FlushArgs, ui: Ui) -> Result<String> {
 }
 
 async fn read() -> Result<Live> {
-    let context = read_context(Path::new("/"), false);
-    let (live, facts) = tokio::join!(Box::pin(Live::settled(&ThisHost)), gather::read(&ThisHost, context, false));
-    let live = live.context("Incus cannot be read")?;
-    let (live, _) = seen_from(live, facts.context("the addresses of this host cannot be read")?).await?;
+    let (live, _) = seen(read_context(Path::new("/"), false), false).await?;
     // Without the right to change the table, it would stay and nobody would be told.
     if !matches!(live.table, Table::Elsewhere(_)) {
         live.table.known()?;

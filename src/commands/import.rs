@@ -10,7 +10,6 @@ use crate::cli::{Global, ImportArgs};
 use crate::failure::Hinted;
 use crate::host::{self, files};
 use crate::incus::door::{Host, ThisHost};
-use crate::incus::live::Live;
 use crate::lifecycle::import::{Asked, Images, Imported, Scene, import};
 use crate::ui::Ui;
 
@@ -24,14 +23,8 @@ pub(crate) async fn run(global: &Global, args: &ImportArgs, ui: Ui) -> Result<Ex
         return Err(Hinted::new(message, "name another file, or say `--force`").into());
     }
     let context = host::facts::read_context(Path::new("/"), global.yolo);
-    let (live, facts, images) = tokio::join!(
-        Box::pin(Live::settled(&ThisHost)),
-        host::gather::read(&ThisHost, context, false),
-        Images::read(&ThisHost)
-    );
-    let live = live.context("Incus cannot be read")?;
-    let facts = facts.context("the addresses of this host cannot be read")?;
-    let (live, facts) = super::seen_from(live, facts).await?;
+    let (seen, images) = tokio::join!(super::seen(context, false), Images::read(&ThisHost));
+    let (live, facts) = seen?;
     let images = images.context("the images cannot be listed")?;
     let scene = Scene { live: &live, facts: &facts, images: &images, is_dir: &|path| Path::new(path).is_dir() };
     let imported = import(&scene, &asked(args))?;

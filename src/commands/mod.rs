@@ -151,10 +151,7 @@ impl Ground {
             let totals = host::facts::kernel_totals(Path::new("/")).filter(|_| shared);
             (Live::empty(), host::facts::Facts { totals, ..context })
         } else {
-            let (live, facts) =
-                tokio::join!(Box::pin(Live::settled(&ThisHost)), host::gather::read(&ThisHost, context, shared));
-            let live = live.context("Incus cannot be read")?;
-            seen_from(live, facts.context("the addresses of this host cannot be read")?).await?
+            seen(context, shared).await?
         };
         Self::on(loaded, live, facts, offline, ui)
     }
@@ -246,6 +243,13 @@ impl Ground {
         }
         Ok(())
     }
+}
+
+/// What stands on this host, all reads at once; with its totals where they are `shared`.
+async fn seen(context: Facts, shared: bool) -> Result<(Live, Facts)> {
+    let (live, facts) = tokio::join!(Box::pin(Live::settled(&ThisHost)), gather::read(&ThisHost, context, shared));
+    let live = live.context("Incus cannot be read")?;
+    seen_from(live, facts.context("the addresses of this host cannot be read")?).await
 }
 
 /// What is known of this host beside Incus. Where Incus runs on another one, neither its addresses nor its table are.

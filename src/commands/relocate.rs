@@ -14,7 +14,7 @@ use crate::carry::{self, Cargo, Obstacle, in_a_row};
 use crate::cli::{CopyArgs, Global, MoveArgs};
 use crate::failure::{Hinted, Unfinished, WrongInput};
 use crate::incus::call::Call;
-use crate::incus::door::{Host, ThisHost, json, perform};
+use crate::incus::door::{ThisHost, json, perform};
 use crate::incus::live::Live;
 use crate::infra::near;
 use crate::infra::rewrite::{Edited, Refusal};
@@ -242,20 +242,17 @@ pub(super) async fn quiet(ui: Ui) -> Result<()> {
         let texts = [one["resources"].to_string(), one["description"].to_string()];
         texts.iter().any(|text| text.contains("-part") || text.contains("opying storage volume"))
     };
-    quiet_of(concerns, "waiting for a copy that is being made, perhaps by a run that was cut off", ui).await
+    quiet_of(concerns, "waiting for a copy that is being made, perhaps by a run that was cut off", ui).await.map(drop)
 }
 
-/// Waits until nothing of what Incus does is of this kind.
-pub(super) async fn quiet_of(concerns: impl Fn(&Value) -> bool, waiting: &str, ui: Ui) -> Result<()> {
+/// Waits until nothing of what Incus does is of this kind. Tells whether it had to.
+pub(super) async fn quiet_of(concerns: impl Fn(&Value) -> bool, waiting: &str, ui: Ui) -> Result<bool> {
     let mut told = false;
     loop {
         let call = Call::query("/1.0/operations?recursion=1&all-projects=true");
-        let said = ThisHost.call(&call).await.context("Incus cannot be read")?;
-        // It says nothing at all where there are none.
-        let operations: Value = serde_json::from_slice(&said).unwrap_or_default();
-        let running = operations["running"].as_array().cloned().unwrap_or_default();
-        if !running.iter().any(&concerns) {
-            return Ok(());
+        let operations = json(&ThisHost, &call).await.context("Incus cannot be read")?;
+        if !operations["running"].as_array().into_iter().flatten().any(&concerns) {
+            return Ok(told);
         }
         if !told {
             ui.say(waiting);

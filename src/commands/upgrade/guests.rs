@@ -10,8 +10,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::check;
-use super::{action, quiet};
+use super::quiet;
 use crate::apply::{Outcome, Report};
+use crate::carry::action;
 use crate::cli::{Global, GuestsArgs};
 use crate::commands::named::Named;
 use crate::commands::power::{isolation_stands, isolation_still_stands};
@@ -210,7 +211,7 @@ async fn settle(
         }
         let before = (!troubles.is_empty()).then(|| plan.actions.len() - 1);
         let calls = gone.into_iter().flat_map(snapshot::delete).collect();
-        let deletion = action(Verb::Delete, &of_machine(id, &turn.snapshot), &turn.guest.domain, String::new(), calls);
+        let deletion = action(Verb::Delete, of_machine(id, &turn.snapshot), &turn.guest.domain, String::new(), calls);
         plan.actions.push(Action { after: before.into_iter().collect(), ..deletion });
     }
     let report = apply::carry_out(&plan, apply::bounds(Some(args.batch)), ui).await?;
@@ -245,13 +246,13 @@ fn taking(turn: &Turn) -> Action {
     if guest.leftover.fresh.is_none() {
         calls.extend(snapshot::create(id, &guest.volumes, name, None));
     }
-    action(Verb::Create, &of_machine(id, name), &guest.domain, String::new(), calls)
+    action(Verb::Create, of_machine(id, name), &guest.domain, String::new(), calls)
 }
 
 fn upgrading(turn: &Turn, minutes: u64) -> Action {
     let Turn { guest, manager, snapshot } = turn;
     let calls = vec![manager.upgrade(&guest.found.id, minutes * 60, snapshot, &guest.check.before.failed)];
-    action(Verb::Upgrade, &guest.found.id, &guest.domain, manager.to_string(), calls)
+    action(Verb::Upgrade, guest.found.id.clone(), &guest.domain, manager.to_string(), calls)
 }
 
 /// A machine that is not healthy may not stop by itself: it is cut off. Where it has volumes to go back that comes before;

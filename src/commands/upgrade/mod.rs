@@ -8,18 +8,15 @@ mod rebuild;
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::Value;
 
-use super::DONE;
+use super::{DONE, relocate};
 use crate::cli::{FilesArgs, Global, RebuildArgs, UpgradeArgs, UpgradeStep};
 use crate::failure::{self, Hinted, Unfinished, WrongInput};
-use crate::incus::call::Call;
-use crate::incus::door::{ThisHost, json};
 use crate::lifecycle::upgrade::packages::MARK;
-use crate::plan::{Action, Id, Verb};
+use crate::plan::Id;
 use crate::ui::{Style, Ui};
 
 /// Runs one step, or all but the one that makes machines anew.
@@ -61,27 +58,11 @@ async fn in_turn(global: &Global, args: UpgradeArgs, ui: Ui) -> Result<ExitCode>
     Err(Hinted::new(message, format!("`anklume upgrade {}` does that alone", failed[0])).into())
 }
 
-fn action(verb: Verb, id: &Id, domain: &str, note: String, calls: Vec<Call>) -> Action {
-    Action { domain: domain.to_owned(), note, ..Action::bare(id.clone(), verb, calls) }
-}
-
 /// A run that was cut off leaves calls under way, in Incus and in guests: waits until there are none about these machines.
 /// Tells whether it had to wait.
 async fn quiet(machines: &BTreeSet<Id>, ui: Ui) -> Result<bool> {
-    let mut told = false;
-    loop {
-        let call = Call::query("/1.0/operations?recursion=1&all-projects=true");
-        let operations = json(&ThisHost, &call).await.context("Incus cannot be read")?;
-        let running = operations["running"].as_array().into_iter().flatten();
-        if !running.clone().any(|operation| machines.iter().any(|id| is_about(operation, id))) {
-            return Ok(told);
-        }
-        if !told {
-            ui.say("waiting for what an earlier run left under way");
-            told = true;
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    let concerns = |operation: &Value| machines.iter().any(|id| is_about(operation, id));
+    relocate::quiet_of(concerns, "waiting for what an earlier run left under way", ui).await
 }
 
 /// A shell that somebody opened in the machine is none of our business.

@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::check::{self, Subject};
-use super::{action, images, quiet};
-use crate::carry::in_a_row;
+use super::{images, quiet};
+use crate::carry::{action, in_a_row};
 use crate::cli::{Global, RebuildArgs};
 use crate::commands::power::{isolation_stands, isolation_still_stands};
 use crate::commands::{DONE, Ground, apply, lock};
@@ -184,7 +184,7 @@ async fn fetch(due: &[Meant<'_>], made: &BTreeMap<Id, Made>, ui: Ui) -> Result<(
         .collect();
     let fetching = names
         .into_iter()
-        .map(|(name, vm)| action(Verb::Create, &image::id(name, vm), "", String::new(), vec![image::fetch(name, vm)]));
+        .map(|(name, vm)| action(Verb::Create, image::id(name, vm), "", String::new(), vec![image::fetch(name, vm)]));
     let report = apply::carry_out(&in_a_row(fetching.collect()), apply::bounds(None), ui).await?;
     if report.is_clean() {
         return Ok(());
