@@ -242,17 +242,17 @@ pub(super) async fn quiet(ui: Ui) -> Result<()> {
         let texts = [one["resources"].to_string(), one["description"].to_string()];
         texts.iter().any(|text| text.contains("-part") || text.contains("opying storage volume"))
     };
-    quiet_of(concerns, "waiting for a copy that is being made, perhaps by a run that was cut off", ui).await.map(drop)
+    quiet_of(concerns, "waiting for a copy that is being made, perhaps by a run that was cut off", ui).await
 }
 
-/// Waits until nothing of what Incus does is of this kind. Tells whether it had to.
-pub(super) async fn quiet_of(concerns: impl Fn(&Value) -> bool, waiting: &str, ui: Ui) -> Result<bool> {
+/// Waits until nothing of what Incus does is of this kind. What was read before that may be so no more.
+pub(super) async fn quiet_of(concerns: impl Fn(&Value) -> bool, waiting: &str, ui: Ui) -> Result<()> {
     let mut told = false;
     loop {
         let call = Call::query("/1.0/operations?recursion=1&all-projects=true");
         let operations = json(&ThisHost, &call).await.context("Incus cannot be read")?;
         if !operations["running"].as_array().into_iter().flatten().any(&concerns) {
-            return Ok(told);
+            return Ok(());
         }
         if !told {
             ui.say(waiting);

@@ -106,9 +106,7 @@ pub(super) async fn quiet(ui: Ui) -> Result<()> {
         let told = one["description"].as_str().unwrap_or_default();
         words.iter().any(|word| told.contains(word))
     };
-    relocate::quiet_of(concerns, "waiting for calls that are under way, perhaps of a run that was cut off", ui)
-        .await
-        .map(drop)
+    relocate::quiet_of(concerns, "waiting for calls that are under way, perhaps of a run that was cut off", ui).await
 }
 
 /// The file and the host, once snapshots that were cut off are cured: what was frozen runs on, and what was taken of some

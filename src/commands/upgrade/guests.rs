@@ -45,13 +45,13 @@ enum End {
 /// List, question, batch after batch.
 pub(super) async fn run(global: &Global, args: &GuestsArgs, ui: Ui) -> Result<ExitCode> {
     let _lock = lock::take("upgrade")?;
-    let mut ground = Ground::read(global, false, ui).await?;
-    isolation_stands(&ground)?;
+    let ground = Ground::read(global, false, ui).await?;
     let ids = Named::new(&ground, &args.names, "so nothing was upgraded")?.machines();
     let ids = ids.into_iter().map(|found| found.id.clone()).collect();
-    if quiet(&ids, ui).await? {
-        ground = Ground::read(global, false, ui.after_warnings()).await?;
-    }
+    quiet(&ids, ui).await?;
+    // Also where nobody had to wait: a call may have ended since, and what was stopped by it runs again.
+    let ground = Ground::read(global, false, ui.after_warnings()).await?;
+    isolation_stands(&ground)?;
     let guests = guests(&ground, &args.names).await?;
     let (up, down): (Vec<Guest>, Vec<Guest>) = guests.into_iter().partition(|guest| guest.found.is_up());
     let (cut_off, down): (Vec<Guest>, Vec<Guest>) = down.into_iter().partition(|guest| guest.leftover.fresh.is_some());

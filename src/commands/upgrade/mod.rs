@@ -59,8 +59,7 @@ async fn in_turn(global: &Global, args: UpgradeArgs, ui: Ui) -> Result<ExitCode>
 }
 
 /// A run that was cut off leaves calls under way, in Incus and in guests: waits until there are none about these machines.
-/// Tells whether it had to wait.
-async fn quiet(machines: &BTreeSet<Id>, ui: Ui) -> Result<bool> {
+async fn quiet(machines: &BTreeSet<Id>, ui: Ui) -> Result<()> {
     let concerns = |operation: &Value| machines.iter().any(|id| is_about(operation, id));
     relocate::quiet_of(concerns, "waiting for what an earlier run left under way", ui).await
 }
